@@ -1,0 +1,46 @@
+# Named commands are the manual: `make run`, `make test`, `make bench`.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: setup run test bench evaluate format clean browser
+
+setup: .venv/installed
+
+.venv/installed: requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "需要 Python 3.11, 可用 make PYTHON=python3.11 指定"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { echo "缺少 venv 模块: apt-get install python3.11-venv"; exit 1; }
+	@echo "安装依赖 (首次约需几分钟) ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/installed-tools: .venv/installed tests/requirements.txt
+	@$(PIP) -r tests/requirements.txt
+	@touch $@
+
+browser:
+	@bash tests/install-browser.sh
+
+run: setup
+	@exec $(BIN)/python manage.py up
+
+test: .venv/installed-tools browser
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+bench: setup
+	@$(BIN)/python manage.py bench --json
+
+evaluate: setup
+	@$(BIN)/python -m nlp.evaluate --data ../shared/data/mentions/test.jsonl
+
+format: .venv/installed-tools
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv data .mypy_cache .ruff_cache .pytest_cache .hypothesis
