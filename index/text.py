@@ -1,0 +1,140 @@
+"""One folding and one tokenisation of Chinese text, shared by both stores and by the topic matcher.
+
+fold() makes texts comparable: NFKC, lower case, traditional characters as simplified ones, one by one,
+so that a substring of a text is still one after folding. tokens() turns folded text into the bigrams
+that both stores index: every Chinese character yields itself with its successor, or alone at the end of
+a Chinese run; a Latin word or a number yields itself, and so does an emoji; a run of anything else
+yields one break token, so that a phrase never reaches across punctuation. "Chinese" here is every
+letter beyond ASCII. TEXT_VERSION is stored with an index: another one means rebuild.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import cache, lru_cache
+from itertools import pairwise
+
+TEXT_VERSION = 1
+BREAK = "␣"
+
+_EMOJI = "\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
+_CHINESE = r"[^\W_a-z0-9]"
+_OTHER = rf"(?:[^\w{_EMOJI}]|_)+"
+_RUN = re.compile(rf"([a-z]+|[0-9]+|[{_EMOJI}])|({_CHINESE}+)|{_OTHER}")
+
+# Written between characters to hide a word from filters, or left over from emoji; they are no part of what is said.
+_INVISIBLE = dict.fromkeys((0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFE0E, 0xFE0F, 0xFEFF))
+
+
+@cache
+def _simplified() -> dict[int, str]:
+    """Character table of OpenCC's t2s; per character, because word-wise conversion would break substrings."""
+    import opencc
+
+    converter = opencc.OpenCC("t2s")
+    table = {}
+    for block in (range(0x3400, 0x4DC0), range(0x4E00, 0xA000), range(0xF900, 0xFB00)):
+        for code in block:
+            character = unicodedata.normalize("NFKC", chr(code))
+            simplified = converter.convert(character)
+            if simplified != character and len(simplified) == 1:
+                table[code] = simplified
+    # A few simplified forms are themselves variants of others: followed to the end, folding twice changes nothing.
+    return {code: table.get(ord(simplified), simplified) for code, simplified in table.items()}
+
+
+def fold(text: str) -> str:
+    """The comparable form of a text; idempotent."""
+    return unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).lower().translate(_simplified())
+
+
+def search_text(title: str, text: str) -> str:
+    """What is searched of a mention, folded: its title and its text, which no phrase joins."""
+    return fold(f"{title}\n{text}") if title else fold(text)
+
+
+def units(folded: str) -> list[str]:
+    """The text as single Chinese characters, Latin words, numbers, emoji and breaks."""
+    found: list[str] = []
+    for match in _RUN.finditer(folded):
+        word, chinese = match.groups()
+        if chinese:
+            found.extend(chinese)
+        else:
+            found.append(word or BREAK)
+    return found
+
+
+def tokens(folded: str) -> str:
+    """The text as tokens with a space between, for the full-text index."""
+    found: list[str] = []
+    for match in _RUN.finditer(folded):
+        word, chinese = match.groups()
+        if chinese:
+            found.extend([first + second for first, second in pairwise(chinese)])
+            found.append(chinese[-1])
+        else:
+            found.append(word or BREAK)
+    return " ".join(found)
+
+
+def phrase(folded: str) -> tuple[str, bool] | None:
+    """The words as tokens that must follow each other, and whether the last token is only the start of one.
+
+    A Chinese character at the end stands for every bigram that begins with it, unless the bigram before
+    it covers it already. None if there is nothing but punctuation.
+    """
+    found = tokens(folded).split(" ")
+    while found and found[0] in ("", BREAK):
+        del found[0]
+    while found and found[-1] in ("", BREAK):
+        del found[-1]
+    if not found:
+        return None
+    if not _is_chinese(found[-1]):
+        return " ".join(found), False
+    if len(found) > 1 and len(found[-2]) == 2 and _is_chinese(found[-2]) and found[-2][1] == found[-1]:
+        return " ".join(found[:-1]), False
+    return " ".join(found), True
+
+
+def _is_chinese(token: str) -> bool:
+    return re.match(_CHINESE, token) is not None
+
+
+@lru_cache(maxsize=100_000)
+def pattern(folded: str) -> re.Pattern[str] | None:
+    """Finds the words in folded text just as the index does; None if there is nothing but punctuation."""
+    pieces = []
+    for unit in trimmed(units(folded)):
+        if unit == BREAK:
+            pieces.append(_OTHER)
+        elif re.match("[a-z]", unit):
+            pieces.append(f"(?<![a-z]){unit}(?![a-z])")
+        elif re.match("[0-9]", unit):
+            pieces.append(f"(?<![0-9]){unit}(?![0-9])")
+        else:
+            pieces.append(re.escape(unit))
+    return re.compile("".join(pieces)) if pieces else None
+
+
+def contains(folded: str, words: str) -> bool:
+    """Whether folded text contains folded words, as the full-text index would say."""
+    if words.isalnum() and not _HAS_ASCII.search(words):
+        return words in folded
+    found = pattern(words)
+    return found is not None and found.search(folded) is not None
+
+
+_HAS_ASCII = re.compile("[a-z0-9]")
+
+
+def trimmed(parts: list[str]) -> list[str]:
+    """Without the breaks at both ends."""
+    start, end = 0, len(parts)
+    while start < end and parts[start] == BREAK:
+        start += 1
+    while end > start and parts[end - 1] == BREAK:
+        end -= 1
+    return parts[start:end]
