@@ -1,0 +1,1 @@
+"""Text -> Labels. Knows no store."""

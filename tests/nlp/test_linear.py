@@ -1,0 +1,126 @@
+"""The linear model: reading, files that cannot be used, and training."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nlp.classifier import Classifier, NlpError
+from nlp.linear import FILE, LinearClassifier, load
+from nlp.load import load_classifier
+from nlp.train_linear import main
+from settings import ServiceSettings, Settings
+from tests.nlp.conftest import KINDS
+
+load_shipped = cache(load)
+
+
+def test_it_reads_what_it_was_trained_on(classifier: LinearClassifier) -> None:
+    for kind, labels in zip(KINDS, classifier.read([kind["text"] + "第9次" for kind in KINDS]), strict=True):
+        assert (labels.intent, labels.sentiment) == (kind["intent"], kind["sentiment"])
+        assert labels.model_version == classifier.version
+
+
+def test_a_text_gets_the_same_labels_alone_and_in_a_batch_with_copies(classifier: LinearClassifier) -> None:
+    texts = ["太难喝了", "非常好喝", "太难喝了", "", "请问几点", "非常好喝"]
+    together = classifier.read(texts)
+    for text, labels in zip(texts, together, strict=True):
+        alone = classifier.read([text])[0]
+        assert alone.intent == labels.intent
+        assert alone.intent_probability == pytest.approx(labels.intent_probability, abs=1e-4)
+
+
+@pytest.mark.parametrize("text", ["", "。", "[图片]", "转发微博"])
+def test_a_text_that_says_nothing_is_other_and_neutral(text: str) -> None:
+    labels = load_shipped().read([text])[0]
+    assert (labels.intent, labels.sentiment, labels.severity, labels.aspects) == ("other", "neutral", 0, ())
+
+
+def test_no_texts_give_no_labels(classifier: LinearClassifier) -> None:
+    assert classifier.read([]) == []
+
+
+@settings(max_examples=50)
+@given(texts=st.lists(st.text(), max_size=5))
+def test_any_texts_can_be_read(texts: list[str]) -> None:
+    assert len(load_shipped().read(texts)) == len(texts)
+
+
+def test_probabilities_of_a_head_add_up_to_one(classifier: LinearClassifier) -> None:
+    probable = classifier.probabilities(["太难喝了", ""])
+    for head in ("sentiment", "intent", "severity"):
+        assert probable[head].sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_an_aspect_is_judged_by_the_clause_that_speaks_of_it() -> None:
+    labels = load_shipped().read(["味道很好喝，就是配送太慢了，等了两个小时"])[0]
+    said = {aspect.name: str(aspect.polarity) for aspect in labels.aspects}
+    assert said["taste"] == "positive"
+    assert said["logistics"] == "negative"
+
+
+def test_the_shipped_model_loads_by_the_settings(tmp_path: Path) -> None:
+    model: Classifier = load_classifier(Settings(service=ServiceSettings(data_dir=tmp_path)))
+    assert model.version.startswith("linear-")
+    assert FILE.stat().st_size < 6_000_000
+
+
+def test_weights_trained_at_home_win(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "linear.npz").write_bytes(b"no model")
+    with pytest.raises(NlpError, match="已损坏"):
+        load_classifier(Settings(service=ServiceSettings(data_dir=tmp_path)))
+
+
+def test_a_missing_file_says_which_and_how_to_mend_it(tmp_path: Path) -> None:
+    with pytest.raises(NlpError, match=r"找不到模型文件 .*none\.npz.*python -m nlp\.train_linear --data"):
+        load(tmp_path / "none.npz")
+
+
+def test_a_cut_file_is_called_damaged(tmp_path: Path, model_file: Path) -> None:
+    broken = tmp_path / "cut.npz"
+    broken.write_bytes(model_file.read_bytes()[:-300])
+    with pytest.raises(NlpError, match="已损坏"):
+        load(broken)
+
+
+def test_a_file_with_flipped_bytes_is_refused(tmp_path: Path, model_file: Path) -> None:
+    content = bytearray(model_file.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 200] = bytes(200)
+    broken = tmp_path / "flipped.npz"
+    broken.write_bytes(content)
+    with pytest.raises(NlpError):
+        load(broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"features_version": np.array(99)}, "特征版本"), ({"bias": np.zeros(3, dtype=np.float32)}, "大小不一致")],
+    ids=["another making", "another shape"],
+)
+def test_a_file_of_another_making_is_refused(
+    tmp_path: Path, model_file: Path, change: dict[str, np.ndarray], said: str
+) -> None:
+    with np.load(model_file) as stored:
+        parts = {**stored, **change}
+    other = tmp_path / "other.npz"
+    np.savez(other, **parts)
+    with pytest.raises(NlpError, match=said):
+        load(other)
+
+
+def test_training_twice_gives_the_same_file(training_data: Path, model_file: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.npz"
+    assert main(["--data", str(training_data), "--out", str(again)]) == 0
+    assert again.read_bytes() == model_file.read_bytes()
+
+
+def test_training_without_data_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(tmp_path), "--out", str(tmp_path / "x.npz")]) == 1
+    assert "train.jsonl" in capsys.readouterr().err
