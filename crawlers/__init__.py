@@ -1,0 +1,1 @@
+"""Web page -> Mention lines; knows Scrapy, knows no store and no model."""
