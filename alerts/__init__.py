@@ -1,0 +1,1 @@
+"""Labels -> decisions -> people: rules, the life of an alert, reply tasks, delivery."""

@@ -1,0 +1,1 @@
+"""What people read: titles, bodies, suggested replies."""
