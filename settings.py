@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Collection, Mapping
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -178,6 +178,12 @@ class RuleSettings(Section):
     """Which channels are told: None all of them, empty none (seen on the dashboard only)."""
     enabled: bool = True
 
+    @model_validator(mode="after")
+    def _matches_something(self) -> RuleSettings:
+        if self.kind == "match" and not (self.words or self.query):
+            raise ValueError("match 规则需要 words (风险词) 或 query (查询)")
+        return self
+
     @field_validator("window_m")
     @classmethod
     def _whole_slots(cls, value: int) -> int:
@@ -249,6 +255,8 @@ class Settings(Section):
 
 # ------------------------------------------------------------------------------------------------ loading
 
+S = TypeVar("S", SourceSettings, ChannelSettings)
+
 # Read by this module itself, or by the test run; every other WENSHENG_ variable is an option or a named secret.
 PLAIN_VARIABLES = {"WENSHENG_SETTINGS", "WENSHENG_DATA_DIR", "WENSHENG_TEST_ELASTICSEARCH_URL"}
 
@@ -273,7 +281,19 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     _refuse_unknown_variables(environ, variables, settings)
     data_dir = settings.service.data_dir.expanduser()
     service = settings.service.model_copy(update={"data_dir": data_dir if data_dir.is_absolute() else ROOT / data_dir})
-    return settings.model_copy(update={"service": service})
+    sample = f"http://127.0.0.1:{settings.sample.port}"
+    return settings.model_copy(
+        update={
+            "service": service,
+            "sources": tuple(_at_sample(source, sample) for source in settings.sources),
+            "channels": tuple(_at_sample(channel, sample) for channel in settings.channels),
+        }
+    )
+
+
+def _at_sample(item: S, address: str) -> S:
+    """Its url with {sample} filled in, so that the sample site may move to another port."""
+    return item.model_copy(update={"url": item.url.replace("{sample}", address)})
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:

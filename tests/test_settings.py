@@ -125,6 +125,12 @@ def test_the_data_folder_can_be_named_by_a_variable(tmp_path: Path) -> None:
     assert loading(tmp_path, "", WENSHENG_DATA_DIR=str(tmp_path / "d")).store_path == tmp_path / "d" / "wensheng.db"
 
 
+def test_sources_and_channels_of_the_sample_follow_its_port() -> None:
+    shipped = load(ROOT / "settings.toml", {"WENSHENG_SAMPLE__PORT": "9001"})
+    assert all(source.url.startswith("http://127.0.0.1:9001/") for source in shipped.sources)
+    assert shipped.channels[0].url == "http://127.0.0.1:9001/inbox"
+
+
 @given(st.text(max_size=200))
 @settings_of_hypothesis(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_loads_or_is_refused_with_a_message(tmp_path: Path, text: str) -> None:

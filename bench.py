@@ -1,0 +1,107 @@
+"""The figures of `make bench`: store, ingest, reading and the spike rule, on this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import jobs
+from alerts import bench as alerts_bench
+from index import bench as index_bench
+from index.embedded import EmbeddedStore
+from index.models import Persona, Topic
+from nlp.clean import clean
+from nlp.copies import story_keys
+from nlp.load import load_classifier
+from nlp.match import TopicMatcher
+from nlp.pii import mask
+from settings import Settings, TopicSettings
+
+N_INGEST = 20_000
+SEED = 20261126
+
+
+def run(settings: Settings, *, n_mentions: int) -> dict[str, Any]:
+    """Everything; the big store is built once and kept under data_dir/bench. Rates are per second."""
+    folder = settings.data_dir / "bench"
+    return {
+        "machine": {"n_cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
+        "ingest": _ingest(settings, folder),
+        "reading": _reading(settings),
+        "store": index_bench.run(n_mentions, folder),
+        "spike_rule": alerts_bench.run(),
+    }
+
+
+def _texts(n: int) -> list[str]:
+    chance = random.Random(SEED)
+    now = datetime(2026, 11, 26, tzinfo=UTC)
+    return [index_bench.synthetic(str(number), now, chance, []).text for number in range(n)]
+
+
+def _ingest(settings: Settings, folder: Path) -> dict[str, Any]:
+    """The whole of jobs.ingest with the linear model: clean, mask, match, fold, read, link, store, tasks."""
+    store_folder = folder / "ingest"
+    shutil.rmtree(store_folder, ignore_errors=True)
+    store_folder.mkdir(parents=True)
+    store = EmbeddedStore(store_folder / "ingest.db")
+    now = datetime(2026, 11, 26, tzinfo=UTC)
+    service = jobs.Service(settings=settings, store=store, clock=_standing(now))
+    store.put(Topic(id="bench", name="基准", kind="brand", query="咖啡 OR 快递 OR 客服"))
+    chance = random.Random(SEED)
+    raw = [
+        index_bench.synthetic(str(number), now - timedelta(seconds=30 * number), chance, []).model_copy(
+            update={
+                "labels": None,
+                "story_id": None,
+                "is_copy": False,
+                "topics": ("bench",),
+                "persona": Persona(id=f"bench:{number % 5000}", name=f"用户{number % 5000}"),
+            }
+        )
+        for number in range(N_INGEST)
+    ]
+    service.classifier  # noqa: B018 - loading is not ingest
+    started = time.perf_counter()
+    done = sum((part for part in jobs.import_mentions(service, raw)), jobs.Ingested())
+    took_s = time.perf_counter() - started
+    store.close()
+    shutil.rmtree(store_folder)
+    return {"n": done.n_new, "mentions_per_s": round(done.n_new / took_s), "model": service.classifier.version}
+
+
+def _standing(now: datetime) -> Callable[[], datetime]:
+    def clock() -> datetime:
+        return now
+
+    return clock
+
+
+def _reading(settings: Settings) -> dict[str, Any]:
+    """Texts per second of each step of reading, one process."""
+    texts = _texts(4000)
+    classifier = load_classifier(settings)
+    words = [f"品牌{number}" for number in range(10_000)]
+    topics = [TopicSettings(id=f"t{n}", name="x", kind="brand", query=" OR ".join(words[n::100])) for n in range(100)]
+    matcher = TopicMatcher(topics)
+    steps: dict[str, Callable[[], object]] = {
+        "clean": lambda: [clean(text) for text in texts],
+        "mask": lambda: [mask(text) for text in texts],
+        "match_10000_words": lambda: [matcher.match(text) for text in texts],
+        "story_keys": lambda: [story_keys(text) for text in texts],
+        "classify": lambda: [classifier.read(texts[start : start + 500]) for start in range(0, len(texts), 500)],
+    }
+    return {name: round(len(texts) / _seconds(step)) for name, step in steps.items()}
+
+
+def _seconds(step: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started

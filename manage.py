@@ -1,0 +1,579 @@
+"""The command line. Every command prints a table for people, or one JSON document with --json."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import structlog
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+import settings as settings_module
+from index.models import Account, Alert, Customer, Frozen, Mention, Record, Role, Rule, Source, Task, Topic
+from index.open import open_store
+from index.store import MentionQuery, Store, StoreError
+from settings import Settings, SettingsError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="闻声: 品牌舆情聆听服务")
+import_app = typer.Typer(no_args_is_help=True, help="导入提及或客户")
+rule_app = typer.Typer(no_args_is_help=True, help="预警规则")
+users_app = typer.Typer(no_args_is_help=True, help="登录账号")
+channels_app = typer.Typer(no_args_is_help=True, help="通知渠道")
+app.add_typer(import_app, name="import")
+app.add_typer(rule_app, name="rule")
+app.add_typer(users_app, name="users")
+app.add_typer(channels_app, name="channels")
+
+BEIJING = ZoneInfo("Asia/Shanghai")
+out = Console(width=None if sys.stdout.isatty() else 160)
+err = Console(stderr=True, soft_wrap=True)
+
+Json = Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档")]
+From = Annotated[str | None, typer.Option("--from", help="起 (含), 如 2026-11-01 或 2026-11-01T08:00; 默认北京时间")]
+To = Annotated[str | None, typer.Option("--to", help="止 (不含)")]
+Copies = Annotated[Literal["fold", "all"], typer.Option("--copies", help="fold 去重后, all 含转载")]
+By = Literal["sentiment", "intent", "severity", "topic", "platform", "source", "day", "hour"]
+
+
+class UsageError(Exception):
+    """What was asked cannot be done; the text says why and what to do."""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+# ------------------------------------------------------------------------------------------------- output
+
+
+def say(document: Any, rows: Sequence[dict[str, Any]], *, as_json: bool, title: str = "") -> None:
+    """One JSON document, or a table of the rows."""
+    if as_json:
+        sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str, indent=None) + "\n")
+        return
+    if title:
+        out.print(title, markup=False, highlight=False)
+    if not rows:
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(_plain(value) for value in row.values()))
+    out.print(table)
+
+
+def _plain(value: Any) -> Any:
+    """Cell text that no console markup can hide in."""
+    from rich.text import Text
+
+    if isinstance(value, datetime):
+        value = value.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M")
+    return Text("" if value is None else str(value))
+
+
+def dump(record: Record | Frozen) -> dict[str, Any]:
+    return record.model_dump(mode="json")
+
+
+def mention_document(mention: Mention) -> dict[str, Any]:
+    """A mention with the labels that count: a person's word before the model's."""
+    return {
+        **dump(mention),
+        "sentiment": mention.sentiment,
+        "intent": mention.intent,
+        "severity": mention.severity,
+    }
+
+
+def instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"时间 {text!r} 看不懂, 请写成 2026-11-01 或 2026-11-01T08:00") from error
+    return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(UTC)
+
+
+@contextmanager
+def progress(label: str, total: int | None, *, as_json: bool) -> Iterator[Any]:
+    """A bar on a terminal, nothing elsewhere; gives advance(n)."""
+    with Progress(console=err, disable=as_json or not err.is_terminal, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda n: bar.advance(task, n)
+
+
+# ------------------------------------------------------------------------------------------------ opening
+
+
+def opened() -> tuple[Settings, Store]:
+    settings = settings_module.load()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return settings, open_store(settings)
+
+
+def service() -> Any:
+    """Everything a job needs, with topics, sources and rules of the settings in the store."""
+    import jobs
+
+    settings, store = opened()
+    made = jobs.Service(settings=settings, store=store, clock=now)
+    jobs.provision(made)
+    return made
+
+
+def configure_logs() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.LogfmtRenderer(bool_as_flag=False)
+            if not sys.stderr.isatty()
+            else structlog.dev.ConsoleRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ service
+
+
+@app.command()
+def up() -> None:
+    """启动整个服务: 采集与预警进程、看板, 以及示例站点 (若启用)。"""
+    import supervise
+
+    settings, store = opened()
+    raise typer.Exit(supervise.run(settings, store, now()))
+
+
+@app.command()
+def work(
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="做完所有到期的事就结束")] = False,
+    as_json: Json = False,
+) -> None:
+    """工作进程: 采集、入库、评估规则、发送通知。"""
+    import worker
+
+    made = service()
+    if not until_idle:
+        worker.run(made)
+        return
+    rounds = worker.work_until_idle(made)
+    say({"rounds": rounds}, [], as_json=as_json, title=f"已无到期的事 (共 {rounds} 轮)。")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """检查设置、存储、模型、磁盘、时钟、渠道和来源, 并说明如何修复。"""
+    from doctor import examine
+
+    checks = examine(now=now())
+    names = {"ok": "正常", "warning": "注意", "error": "错误"}
+    say(
+        {"ok": all(check.status != "error" for check in checks), "checks": [dump(check) for check in checks]},
+        [{"检查": c.name, "结果": names[c.status], "说明": c.finding, "怎么办": c.mend} for c in checks],
+        as_json=as_json,
+    )
+    if any(check.status == "error" for check in checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def crawl(source: Annotated[str, typer.Argument(help="来源的 id")], as_json: Json = False) -> None:
+    """立即采集一个来源并入库。"""
+    import jobs
+
+    made = service()
+    found = made.store.get(Source, source)
+    if found is None:
+        known = ", ".join(item.id for item in made.store.find(Source)) or "(无)"
+        raise UsageError(f"没有来源 {source!r}; 已有: {known}")
+    if not found.enabled:
+        raise UsageError(f"来源 {source} 已停用: 写明采集依据 basis 与审查日期 reviewed, 再把 enabled 设为 true")
+    run = jobs.crawl(made, found)
+    done = jobs.ingest_spool(made)
+    run = made.store.get(type(run), run.id) or run
+    say(
+        {"run": dump(run), "n_new": done.n_new, "n_unmatched": done.n_unmatched},
+        [
+            {
+                "结果": run.outcome.value,
+                "说明": run.message,
+                "条数": run.n_items,
+                "坏行": run.n_bad,
+                "新提及": done.n_new,
+            }
+        ],
+        as_json=as_json,
+    )
+    if run.outcome.value not in ("ok", "empty", "partial"):
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(target: Annotated[Path, typer.Argument(help="备份文件的路径, 须不存在")], as_json: Json = False) -> None:
+    """在线备份: 其他进程可继续读写。"""
+    _, store = opened()
+    store.backup(target)
+    n_bytes = target.stat().st_size
+    say(
+        {"target": str(target), "n_bytes": n_bytes},
+        [],
+        as_json=as_json,
+        title=f"已备份到 {target} ({n_bytes:,} 字节)。",
+    )
+
+
+@app.command()
+def bench(
+    mentions: Annotated[int, typer.Option(help="嵌入式存储里放多少条提及")] = 1_000_000, as_json: Json = False
+) -> None:
+    """测量这台机器上的速度 (首次会建一个大库, 需数分钟)。"""
+    from bench import run as run_bench
+
+    settings = settings_module.load()
+    document = run_bench(settings, n_mentions=mentions)
+    rows = [{"项目": name, "值": json.dumps(value, ensure_ascii=False)} for name, value in document.items()]
+    say(document, rows, as_json=as_json)
+
+
+# ------------------------------------------------------------------------------------------------- import
+
+
+@import_app.command("mentions")
+def import_mentions(
+    file: Annotated[Path, typer.Argument(help=".jsonl, .csv 或 .xlsx")],
+    topic: Annotated[str | None, typer.Option("--topic", help="所有行都归入这个主题; 不给则按各主题的查询匹配")] = None,
+    as_json: Json = False,
+) -> None:
+    """导入提及: 需要 text 与 published_at 两列, 其余可省。"""
+    import jobs
+    from crawlers.importing import read_file
+
+    made = service()
+    if topic is not None and made.store.get(Topic, topic) is None:
+        known = ", ".join(item.id for item in made.store.find(Topic)) or "(无)"
+        raise UsageError(f"没有主题 {topic!r}; 已有: {known}")
+    read = read_file(file, source_id="import", now=now())
+    total = jobs.Ingested()
+    with progress("导入", None, as_json=as_json) as advance:
+        for done in jobs.import_mentions(made, read.mentions, topic=topic):
+            total += done
+            advance(done.n_read)
+    document = {
+        "n_rows": read.n_rows,
+        "n_new": total.n_new,
+        "n_known": total.n_known,
+        "n_unmatched": total.n_unmatched,
+        "n_empty": total.n_empty,
+        "n_refused": len({row.row for row in read.refused}),
+        "refused": [asdict(row) for row in read.refused],
+    }
+    say(
+        document,
+        [{"行": r.row, "列": r.column, "值": r.value, "原因": r.reason} for r in read.refused],
+        as_json=as_json,
+        title=f"新增 {total.n_new} 条, 已有 {total.n_known} 条, 与主题无关 {total.n_unmatched} 条, "
+        f"空白 {total.n_empty} 条, 拒收 {document['n_refused']} 行。",
+    )
+
+
+@import_app.command("customers")
+def import_customers(
+    file: Annotated[Path, typer.Argument(help=".csv 或 .xlsx, 每个订单一行")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="只看会改什么, 不写入")] = False,
+    as_json: Json = False,
+) -> None:
+    """导入客户与订单; 有一格不对就整份不导入, 并逐格说明。"""
+    from index import customers
+
+    _, store = opened()
+    report = customers.import_customers(store, file, now=now(), dry_run=dry_run)
+    n_linked = customers.relink(store, now=now()) if report.applied else 0
+    document = {
+        "n_rows": report.n_rows,
+        "applied": report.applied,
+        "n_new": report.n("new"),
+        "n_changed": report.n("changed"),
+        "n_same": report.n("same"),
+        "n_mentions_linked": n_linked,
+        "bad_cells": [dump(cell) for cell in report.bad_cells],
+    }
+    verdict = "未导入: 有错误的单元格" if report.bad_cells else "已导入" if report.applied else "预览 (未写入)"
+    say(
+        document,
+        [{"行": c.row, "列": c.column, "值": c.value, "原因": c.reason} for c in report.bad_cells],
+        as_json=as_json,
+        title=f"{verdict}: 新增 {document['n_new']}, 变更 {document['n_changed']}, 未变 {document['n_same']} 位客户; "
+        f"新关联提及 {n_linked} 条。",
+    )
+    if report.bad_cells:
+        raise typer.Exit(1)
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help='查询, 如 "咖啡 AND (拉肚子 OR 腹泻) NOT 加盟"')],
+    topic: Annotated[str | None, typer.Option("--topic")] = None,
+    since: From = None,
+    until: To = None,
+    limit: Annotated[int, typer.Option(min=0, max=10_000)] = 20,
+    copies: Copies = "all",
+    as_json: Json = False,
+) -> None:
+    """查找提及, 新的在前。"""
+    _, store = opened()
+    wanted = mention_query(query, topic, since, until, copies)
+    total = store.count(wanted)
+    mentions = store.search(wanted, limit=limit).mentions if limit else ()
+    say(
+        {"total": total, "mentions": [mention_document(mention) for mention in mentions]},
+        [
+            {
+                "时间": m.published_at,
+                "平台": m.platform,
+                "情感": m.sentiment,
+                "意图": m.intent,
+                "内容": m.title or m.text,
+            }
+            for m in mentions
+        ],
+        as_json=as_json,
+        title=f"共 {total:,} 条",
+    )
+
+
+@app.command()
+def count(
+    by: Annotated[By, typer.Option("--by", help="按什么分组")],
+    query: Annotated[str, typer.Argument(help="查询, 可省")] = "",
+    topic: Annotated[str | None, typer.Option("--topic")] = None,
+    since: From = None,
+    until: To = None,
+    copies: Copies = "all",
+    as_json: Json = False,
+) -> None:
+    """统计提及条数; 一条提及可属于多个主题, 各计一次。"""
+    _, store = opened()
+    wanted = mention_query(query, topic, since, until, copies)
+    total = store.count(wanted)
+    counts = {key: n for (key,), n in sorted(store.group(wanted, [by]).items())}
+    say(
+        {"total": total, "counts": counts},
+        [{"分组": key or "(未知)", "条数": f"{n:,}"} for key, n in counts.items()],
+        as_json=as_json,
+        title=f"共 {total:,} 条",
+    )
+
+
+def mention_query(
+    text: str, topic: str | None, since: str | None, until: str | None, copies: Literal["fold", "all"]
+) -> MentionQuery:
+    return MentionQuery(
+        text=text, topics=(topic,) if topic else (), since=instant(since), until=instant(until), copies=copies
+    )
+
+
+@app.command()
+def topics(as_json: Json = False) -> None:
+    """监测主题。"""
+    found = service().store.find(Topic)
+    rows = [{"id": t.id, "名称": t.name, "类型": t.kind, "启用": t.enabled, "查询": t.query} for t in found]
+    say([dump(item) for item in found], rows, as_json=as_json)
+
+
+@app.command()
+def sources(as_json: Json = False) -> None:
+    """来源与最近一次采集的结果。"""
+    found = service().store.find(Source)
+    rows = [
+        {
+            "id": s.id,
+            "名称": s.name,
+            "类型": s.kind,
+            "启用": s.enabled,
+            "结果": s.last_outcome and s.last_outcome.value,
+            "上次成功": s.last_success_at,
+            "下次": s.next_at,
+        }
+        for s in found
+    ]
+    say([dump(item) for item in found], rows, as_json=as_json)
+
+
+@app.command()
+def alerts(as_json: Json = False) -> None:
+    """预警, 新的在前。"""
+    _, store = opened()
+    found = store.find(Alert, order_by="opened_at", descending=True)
+    rows = [
+        {"id": a.id, "级别": a.level.value, "状态": a.state.value, "开始": a.opened_at, "原因": a.sentence}
+        for a in found
+    ]
+    say([dump(item) for item in found], rows, as_json=as_json)
+
+
+@app.command()
+def tasks(as_json: Json = False) -> None:
+    """回复任务, 最急的在前。"""
+    _, store = opened()
+    found = store.find(Task, order_by="due_at")
+    rows = [
+        {
+            "id": t.id,
+            "优先级": t.priority.value,
+            "状态": t.state.value,
+            "负责人": t.owner,
+            "时限": t.due_at,
+            "内容": t.title,
+        }
+        for t in found
+    ]
+    say([dump(item) for item in found], rows, as_json=as_json)
+
+
+@app.command()
+def customers(as_json: Json = False) -> None:
+    """客户。"""
+    _, store = opened()
+    found = store.find(Customer)
+    rows = [
+        {"id": c.id, "姓名": c.name, "分组": c.group, "订单数": len(c.orders), "账号": ", ".join(c.handles)}
+        for c in found
+    ]
+    say([dump(item) for item in found], rows, as_json=as_json)
+
+
+@rule_app.command("try")
+def rule_try(
+    name: Annotated[str, typer.Argument(help="规则的 id")],
+    since: Annotated[str, typer.Option("--from", help="起 (含)")],
+    until: Annotated[str, typer.Option("--to", help="止 (不含)")],
+    as_json: Json = False,
+) -> None:
+    """在已存的提及上试一条规则: 它会在何时触发, 不产生任何动作。"""
+    from alerts.trial import try_rule
+
+    store = service().store
+    rule = store.get(Rule, name)
+    if rule is None:
+        known = ", ".join(item.id for item in store.find(Rule)) or "(无)"
+        raise UsageError(f"没有规则 {name!r}; 已有: {known}")
+    start, end = instant(since), instant(until)
+    if start is None or end is None or start >= end:
+        raise UsageError("--from 须早于 --to")
+    breaches = try_rule(store, rule, start, end)
+    keys = ("at", "topic", "level", "value", "expected", "probability", "reason", "sentence", "evidence")
+    say(
+        {"breaches": [{key: dump(breach)[key] for key in keys} for breach in breaches]},
+        [
+            {"时间": b.at, "级别": b.level.value, "值": b.value, "平时": b.expected, "说明": b.sentence}
+            for b in breaches
+        ],
+        as_json=as_json,
+        title=f"会触发 {len(breaches)} 次。",
+    )
+
+
+@channels_app.command("test")
+def channels_test(name: Annotated[str, typer.Argument(help="渠道的 id")], as_json: Json = False) -> None:
+    """发一条测试消息, 并说明对方是否收下。"""
+    from alerts.channels import build
+    from alerts.channels.base import ChannelError
+    from alerts.outbox import trial_notification
+
+    settings = settings_module.load()
+    channel = next((item for item in settings.channels if item.id == name), None)
+    if channel is None:
+        raise UsageError(f"没有渠道 {name!r}; 已有: {', '.join(item.id for item in settings.channels) or '(无)'}")
+    notification = trial_notification(channel, base_url=settings.base_url, now=now())
+    try:
+        build(channel, os.environ, now).send(notification)
+    except ChannelError as error:
+        raise UsageError(f"渠道 {name} 没有收下: {error}") from error
+    say({"channel": name, "sent": True}, [], as_json=as_json, title=f"渠道 {name} 收下了测试消息。")
+
+
+# -------------------------------------------------------------------------------------------------- users
+
+
+@users_app.command("add")
+def users_add(
+    account: Annotated[str, typer.Argument(help="登录名")],
+    role: Annotated[Role, typer.Option("--role", help="pr 公关, service 客服, product 产品, admin 管理员")],
+    name: Annotated[str | None, typer.Option("--name", help="显示给同事的名字")] = None,
+    topic: Annotated[list[str] | None, typer.Option("--topic", help="只可见这些主题, 可多次给出")] = None,
+    as_json: Json = False,
+) -> None:
+    """新建登录账号; 口令从终端或标准输入读入, 不出现在命令行里。"""
+    from dashboard.access import AccessError, create_account
+
+    store = service().store
+    for wanted in topic or ():
+        if store.get(Topic, wanted) is None:
+            raise UsageError(f"没有主题 {wanted!r}")
+    password = typer.prompt("口令", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else input()
+    try:
+        made = create_account(
+            store, account, name=name or account, role=role, topics=tuple(topic or ()), password=password
+        )
+    except AccessError as error:
+        raise UsageError(str(error)) from error
+    say(account_document(made), [], as_json=as_json, title=f"已建账号 {made.id} ({made.role.value})。")
+
+
+@users_app.command("list")
+def users_list(as_json: Json = False) -> None:
+    """登录账号。"""
+    _, store = opened()
+    found = [account_document(item) for item in store.find(Account)]
+    say(found, found, as_json=as_json)
+
+
+def account_document(account: Account) -> dict[str, Any]:
+    return {
+        "id": account.id,
+        "name": account.name,
+        "role": account.role.value,
+        "topics": list(account.topics),
+        "disabled": account.disabled,
+    }
+
+
+def main() -> None:
+    """Run a command; a known error becomes one clear line on stderr and exit status 1."""
+    from crawlers.parsers.file import ImportFileError
+    from index.customer_file import CustomerFileError
+    from nlp.classifier import NlpError
+
+    configure_logs()
+    try:
+        app(standalone_mode=True)
+    except (SettingsError, StoreError, UsageError, ImportFileError, CustomerFileError, NlpError) as error:
+        err.print(f"错误: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,386 @@
+"""The jobs: claims are exclusive, every step may run again, and nothing is lost between them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import jobs
+from crawlers.spool import SpoolWriter, pending
+from index.embedded import EmbeddedStore
+from index.models import (
+    Customer,
+    Engagement,
+    Mention,
+    MentionEdit,
+    Notification,
+    Outcome,
+    Review,
+    Rule,
+    Run,
+    Sentiment,
+    Session,
+    Source,
+    Task,
+    Topic,
+)
+from index.store import MentionQuery
+from settings import RuleSettings, ServiceSettings, Settings, SourceSettings, TopicSettings
+from tests.builders import NOW, a_mention, a_persona, ago
+
+OWN_NAME = f"here:{os.getpid()}:{jobs._started(os.getpid())}"
+TOPICS = (
+    TopicSettings(id="shanlan", name="山岚咖啡", kind="brand", query="山岚咖啡", exclude=("山岚缭绕",)),
+    TopicSettings(id="scenery", name="风景", kind="industry", query="山岚"),
+)
+
+
+@dataclass
+class Clock:
+    """A clock that tests set."""
+
+    at: datetime = field(default=NOW)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+Make = Callable[..., jobs.Service]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def make(tmp_path: Path, clock: Clock) -> Iterator[Make]:
+    """Services over one store file, each like a process of its own."""
+    stores: list[EmbeddedStore] = []
+
+    def made(name: str = OWN_NAME, **sections: object) -> jobs.Service:
+        settings = Settings(service=ServiceSettings(data_dir=tmp_path), **{"topics": TOPICS, **sections})
+        stores.append(EmbeddedStore(settings.store_path))
+        service = jobs.Service(settings=settings, store=stores[-1], clock=clock, name=name)
+        jobs.provision(service)
+        return service
+
+    yield made
+    for store in stores:
+        store.close()
+
+
+@pytest.fixture
+def service(make: Make) -> jobs.Service:
+    return make()
+
+
+def a_source(source_id: str = "s", **changes: object) -> SourceSettings:
+    fields = {"name": "S", "kind": "feed", "platform": "p", "url": "http://127.0.0.1:9/", "basis": "b"}
+    return SourceSettings.model_validate(
+        {"id": source_id, **fields, "reviewed": date(2026, 11, 1), "every_s": 600, **changes}
+    )
+
+
+def spooled(service: jobs.Service, mentions: list[Mention], run_id: str = "run-1") -> None:
+    with SpoolWriter(service.settings.spool_dir, run_id) as writer:
+        for mention in mentions:
+            writer.write(mention)
+
+
+# ---------------------------------------------------------------------------------------------- provision
+
+
+def test_provisioning_twice_changes_nothing(make: Make) -> None:
+    before = make(sources=(a_source(),)).store.get(Source, "s")
+    after = make(sources=(a_source(),)).store.get(Source, "s")
+    assert before == after
+
+
+def test_new_settings_of_a_source_keep_its_state(make: Make) -> None:
+    store = make(sources=(a_source(),)).store
+    known = store.get(Source, "s")
+    assert known is not None
+    store.put(known.but(state={"etag": "x"}, last_outcome=Outcome.OK))
+    changed = make(sources=(a_source(every_s=60),)).store.get(Source, "s")
+    assert changed is not None
+    assert (changed.every_s, changed.state, changed.last_outcome) == (60, {"etag": "x"}, Outcome.OK)
+
+
+def test_what_left_the_settings_leaves_the_store_and_what_people_made_stays(make: Make) -> None:
+    store = make(sources=(a_source(),)).store
+    store.put(Topic(id="own", name="自建", kind="crisis", query="异物"))
+    make(sources=(), topics=TOPICS[:1])
+    assert [source.id for source in store.find(Source)] == []
+    assert [topic.id for topic in store.find(Topic)] == ["own", "shanlan"]
+
+
+def test_changed_topics_make_the_sources_read_again_what_they_had_before(make: Make) -> None:
+    store = make(sources=(a_source(),)).store
+    known = store.get(Source, "s")
+    assert known is not None
+    store.put(known.but(state={"etag": "x"}, next_at=NOW + timedelta(hours=1)))
+    same = make(sources=(a_source(),)).store.get(Source, "s")
+    changed = make(sources=(a_source(),), topics=(TOPICS[0],)).store.get(Source, "s")
+    other = TopicSettings(id="shanlan", name="山岚咖啡", kind="brand", query="山岚咖啡 OR 岚咖")
+    again = make(sources=(a_source(),), topics=(other,)).store.get(Source, "s")
+    assert same is not None
+    assert changed is not None
+    assert again is not None
+    assert same.state == changed.state == {"etag": "x"}
+    assert (again.state, again.next_at) == ({}, NOW)
+
+
+# -------------------------------------------------------------------------------------------------- claims
+
+
+def test_a_due_source_is_claimed_by_one_worker_only(make: Make) -> None:
+    one, other = make("here:1", sources=(a_source(),)), make("here:2", sources=(a_source(),))
+    claims = [jobs._claim_source(service) for service in (one, other)]
+    assert [source and source.claimed_by for source in claims] == ["here:1", None]
+
+
+def test_a_claim_whose_lease_ran_out_can_be_taken_over(make: Make, clock: Clock) -> None:
+    one, other = make("here:1", sources=(a_source(),)), make("here:2", sources=(a_source(),))
+    jobs._claim_source(one)
+    clock.at += timedelta(seconds=one.settings.crawl.run_timeout_s) + jobs.LEASE_SLACK
+    taken = jobs._claim_source(other)
+    assert taken is not None
+    assert taken.claimed_by == "here:2"
+
+
+def test_the_claims_of_a_dead_process_of_this_host_are_given_back(make: Make) -> None:
+    jobs._claim_source(make("here:999999999:1", sources=(a_source(),)))
+    assert jobs.release_dead(make(sources=(a_source(),))) == 1
+    assert jobs._claim_source(make("here:1", sources=(a_source(),))) is not None
+
+
+def test_the_claim_of_a_dead_process_is_given_back_though_its_pid_lives_again(make: Make) -> None:
+    jobs._claim_source(make(f"here:{os.getpid()}:1", sources=(a_source(),)))
+    assert jobs.release_dead(make(sources=(a_source(),))) == 1
+
+
+def test_the_claims_of_a_living_process_are_left_alone(make: Make) -> None:
+    jobs._claim_source(make(sources=(a_source(),)))
+    assert jobs.release_dead(make(sources=(a_source(),))) == 0
+
+
+def test_the_claims_of_another_host_are_left_alone(make: Make) -> None:
+    jobs._claim_source(make("there:999999999:1", sources=(a_source(),)))
+    assert jobs.release_dead(make(sources=(a_source(),))) == 0
+
+
+# --------------------------------------------------------------------------------------------------- crawl
+
+
+def test_a_crawl_that_fails_is_kept_as_a_run_and_the_next_turn_comes_later(make: Make) -> None:
+    service = make(sources=(a_source(allow_private=True, options={"delay_s": 0}),))
+    run = jobs.crawl_due(service)
+    source = service.store.get(Source, "s")
+    assert run is not None
+    assert source is not None
+    assert run.outcome == Outcome.FAILED
+    assert service.store.get(Run, run.id) == run.but(version=1)
+    assert (source.last_outcome, source.n_failures, source.claimed_by) == (Outcome.FAILED, 1, None)
+    assert source.next_at == NOW + timedelta(seconds=1200)
+
+
+def test_crawl_now_asked_for_during_a_run_is_not_forgotten(make: Make, clock: Clock) -> None:
+    service = make(sources=(a_source(),))
+    claimed = jobs._claim_source(service)
+    assert claimed is not None
+    service.store.put(claimed.but(next_at=NOW + timedelta(seconds=5)))
+    clock.at += timedelta(seconds=10)
+    run = a_run(started_at=NOW, finished_at=clock.at)
+    jobs._finish(service.store, claimed, run, {})
+    source = service.store.get(Source, "s")
+    assert source is not None
+    assert source.next_at == clock.at
+
+
+def a_run(outcome: Outcome = Outcome.OK, **changes: object) -> Run:
+    fields = {"id": "r", "source": "s", "started_at": NOW, "finished_at": NOW, "outcome": outcome, "message": ""}
+    return Run.model_validate({**fields, **changes})
+
+
+@given(n_failures=st.integers(0, 500), every_s=st.integers(5, 10**6), retry_after=st.integers(0, 10**5))
+def test_the_next_turn_is_never_before_the_period_nor_before_what_the_site_asked(
+    n_failures: int, every_s: int, retry_after: int
+) -> None:
+    source = Source.model_validate({**dict(a_source(every_s=every_s)), "version": 1})
+    at = jobs.next_turn(source, a_run(stats={"retry_after_s": retry_after}), n_failures=n_failures)
+    assert at - NOW >= timedelta(seconds=max(every_s, retry_after))
+    assert at - NOW <= max(jobs.LONGEST_BACK_OFF, timedelta(seconds=max(every_s, retry_after)))
+
+
+# -------------------------------------------------------------------------------------------------- ingest
+
+
+def test_a_spooled_mention_is_cleaned_matched_read_and_stored(service: jobs.Service) -> None:
+    spooled(service, [a_mention("山岚咖啡<b>太难喝了</b>，电话13812345678退我钱", topics=())])
+    done = jobs.ingest_spool(service)
+    (mention,) = service.store.search(MentionQuery()).mentions
+    assert done.n_new == 1
+    assert mention.topics == ("scenery", "shanlan")
+    assert "13812345678" not in mention.text
+    assert "<b>" not in mention.text
+    assert mention.labels is not None
+    assert mention.labels.model_version == service.classifier.version
+
+
+def test_an_exclusion_acts_on_its_own_topic_only(service: jobs.Service) -> None:
+    spooled(service, [a_mention("山岚咖啡门口山岚缭绕", topics=())])
+    jobs.ingest_spool(service)
+    assert [mention.topics for mention in service.store.search(MentionQuery()).mentions] == [("scenery",)]
+
+
+def test_what_belongs_to_no_topic_is_counted_and_left_out(service: jobs.Service) -> None:
+    spooled(service, [a_mention("今天天气不错", topics=()), a_mention("  ", topics=())])
+    done = jobs.ingest_spool(service)
+    assert (done.n_read, done.n_unmatched, done.n_empty) == (2, 1, 1)
+    assert service.store.count(MentionQuery()) == 0
+
+
+def test_a_comment_belongs_to_what_its_thread_is_about(service: jobs.Service) -> None:
+    thread = a_mention("山岚咖啡的豆子怎么样", topics=())
+    early, late = (a_mention("多少钱一包？", topics=(), parent_id=thread.id, kind="comment") for _ in range(2))
+    spooled(service, [early, thread])
+    jobs.ingest_spool(service)
+    spooled(service, [late], "run-2")
+    jobs.ingest_spool(service)
+    assert service.store.count(MentionQuery(topics=("shanlan",))) == 3
+
+
+def test_everything_of_a_source_belongs_to_the_topics_fixed_for_it(make: Make) -> None:
+    service = make(sources=(a_source(topics=("shanlan",)),))
+    spooled(service, [a_mention("这个应用总闪退", source="s", topics=())])
+    jobs.ingest_spool(service)
+    assert service.store.count(MentionQuery(topics=("shanlan",))) == 1
+
+
+def test_the_same_spool_twice_adds_nothing_and_makes_no_second_task(service: jobs.Service, clock: Clock) -> None:
+    mentions = [a_mention(f"山岚咖啡第{n}家店的服务员骂人，投诉也没人管，要求退款", topics=()) for n in range(5)]
+    spooled(service, mentions)
+    jobs.ingest_spool(service)
+    n_tasks = service.store.tally(Task)
+    clock.at += timedelta(minutes=5)
+    spooled(service, mentions, "run-2")
+    done = jobs.ingest_spool(service)
+    assert (done.n_new, done.n_known) == (0, 5)
+    assert service.store.count(MentionQuery()) == 5
+    assert service.store.tally(Task) == n_tasks > 0
+
+
+def test_a_second_crawl_keeps_what_people_said_and_takes_the_new_counts(service: jobs.Service) -> None:
+    mention = a_mention("山岚咖啡好喝", topics=(), engagement={"likes": 1})
+    spooled(service, [mention])
+    jobs.ingest_spool(service)
+    review = Review(reviewer="小李", at=NOW, sentiment=Sentiment.NEGATIVE)
+    service.store.edit_mention(mention.id, MentionEdit(review=review))
+    spooled(service, [mention.model_copy(update={"engagement": Engagement(likes=9), "collected_at": NOW})], "run-2")
+    jobs.ingest_spool(service)
+    stored = service.store.mentions([mention.id])[mention.id]
+    assert (stored.sentiment, stored.engagement.likes) == (Sentiment.NEGATIVE, 9)
+
+
+def test_reposts_are_folded_over_batches_and_runs(service: jobs.Service) -> None:
+    text = "山岚咖啡的桂花冷萃喝完全家拉肚子，门店说和他们没关系，气死我了"
+    first = a_mention(text, topics=(), published_at=ago(hours=3))
+    copies = [
+        a_mention(f"转发微博 //@某人:{text}" if n else f"{text}！", topics=(), published_at=ago(hours=2))
+        for n in (0, 1)
+    ]
+    spooled(service, [first])
+    jobs.ingest_spool(service)
+    spooled(service, copies, "run-2")
+    jobs.ingest_spool(service)
+    stored = service.store.search(MentionQuery(story_id=first.id)).mentions
+    assert {mention.id: mention.is_copy for mention in stored} == {
+        first.id: False,
+        copies[0].id: True,
+        copies[1].id: True,
+    }
+
+
+def test_two_people_who_say_a_few_same_words_are_not_folded(service: jobs.Service) -> None:
+    spooled(service, [a_mention("山岚咖啡好喝", topics=()), a_mention("山岚咖啡好喝", topics=())])
+    jobs.ingest_spool(service)
+    assert service.store.count(MentionQuery(copies="fold")) == 2
+
+
+def test_a_damaged_spool_line_is_kept_with_its_error_and_the_others_go_in(service: jobs.Service) -> None:
+    spooled(service, [a_mention("山岚咖啡好喝", topics=())])
+    (file,) = pending(service.settings.spool_dir)
+    file.path.write_bytes(file.path.read_bytes() + b'{"id": "cut\n')
+    done = jobs.ingest_spool(service)
+    (bad,) = [json.loads(line) for line in file.bad_path.read_text(encoding="utf-8").splitlines()]
+    assert done.n_new == 1
+    assert bad["reason"]
+    assert pending(service.settings.spool_dir) == []
+
+
+def test_a_worker_that_is_asked_to_end_leaves_the_spool_for_the_next_one(make: Make) -> None:
+    service = make()
+    spooled(service, [a_mention("山岚咖啡好喝", topics=())])
+    service.stop.set()
+    assert jobs.ingest_spool(service).n_read == 0
+    assert jobs.ingest_spool(make()).n_new == 1
+
+
+def test_only_one_process_of_a_machine_ingests_at_a_time(service: jobs.Service) -> None:
+    spooled(service, [a_mention("山岚咖啡好喝", topics=())])
+    with jobs._alone(service.settings.spool_dir / "ingest.lock") as alone:
+        assert alone
+        assert jobs.ingest_spool(service) == jobs.Ingested()
+    assert jobs.ingest_spool(service).n_new == 1
+
+
+def test_a_mention_is_linked_to_the_customer_who_gave_the_handle(service: jobs.Service) -> None:
+    service.store.put(Customer(id="C1", name="林", handles=("weibo:u7",), created_at=NOW, updated_at=NOW))
+    spooled(service, [a_mention("山岚咖啡好喝", topics=(), persona=a_persona(7))])
+    jobs.ingest_spool(service)
+    assert service.store.count(MentionQuery(customer_id="C1")) == 1
+
+
+def test_a_file_given_a_topic_goes_there_whole(service: jobs.Service) -> None:
+    done = list(jobs.import_mentions(service, [a_mention("今天天气不错", topics=())], topic="shanlan"))
+    assert [part.n_new for part in done] == [1]
+    assert service.store.count(MentionQuery(topics=("shanlan",))) == 1
+
+
+# ------------------------------------------------------------------------------------- watch and housekeep
+
+
+def test_a_rule_that_is_due_is_evaluated_once_by_one_worker(make: Make) -> None:
+    one, other = make("here:1"), make("here:2")
+    one.store.put(Rule(id="r", name="R", kind="threshold", at_least=1, sentiment="any", next_at=NOW))
+    assert [jobs.watch_due(one), jobs.watch_due(other)] == [True, False]
+
+
+def test_rules_wait_for_the_first_harvest_of_new_sources_but_not_for_long(make: Make, clock: Clock) -> None:
+    rule = RuleSettings(id="r", name="R", kind="threshold", at_least=1, sentiment="any")
+    service = make(sources=(a_source(),), rules=(rule,))
+    assert not jobs.watch_due(service)
+    clock.at += jobs.FIRST_LOOK
+    assert jobs.watch_due(service)
+
+
+def test_old_mentions_runs_and_sign_ins_go_and_newer_ones_stay(service: jobs.Service) -> None:
+    store = service.store
+    old, young = ago(days=500), ago(days=1)
+    store.add_mentions([a_mention(published_at=old), a_mention(published_at=young)], now=NOW)
+    store.put_all([a_run(id="old", started_at=old), a_run(id="young", started_at=young)])
+    store.put_all([Session(id="x", account_id="a", created_at=old, expires_at=old)])
+    jobs.housekeep(service)
+    assert store.count(MentionQuery()) == 1
+    assert [run.id for run in store.find(Run)] == ["young"]
+    assert store.tally(Session) == 0
+    assert store.tally(Notification) == 0

@@ -1,0 +1,364 @@
+"""Every command works, prints JSON on demand, and fails with one clear line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import manage
+from tests.servers.quiet import serve_text
+
+SETTINGS = """
+[worker]
+port = 0
+[[topics]]
+id = "shanlan"
+name = "山岚咖啡"
+kind = "brand"
+query = "山岚咖啡"
+[[topics]]
+id = "qingyu"
+name = "青屿咖啡"
+kind = "competitor"
+query = "青屿咖啡"
+[[rules]]
+id = "many"
+name = "负面过多"
+kind = "threshold"
+topics = ["shanlan"]
+sentiment = "any"
+at_least = 3
+window_m = 60
+[[sources]]
+id = "feed"
+name = "资讯"
+kind = "feed"
+platform = "wenzhang"
+url = "FEED"
+basis = "公开的订阅源"
+reviewed = 2026-11-01
+allow_private = true
+options = { delay_s = 0 }
+"""
+ROWS = [
+    {"id": "w:1", "text": "山岚咖啡的新品太好喝了，强烈推荐给大家", "published_at": "2026-11-20T10:00:00+08:00", "platform": "weiyan"},
+    {"id": "w:2", "text": "山岚咖啡喝完拉肚子，退款也没人理，投诉无门", "published_at": "2026-11-20T10:20:00+08:00", "platform": "weiyan"},
+    {"id": "w:3", "text": "请问山岚咖啡几点开门？周末营业吗", "published_at": "2026-11-20T10:40:00+08:00", "platform": "shequ"},
+    {"id": "w:4", "text": "山岚咖啡喝完拉肚子，退款也没人理，投诉无门！", "published_at": "2026-11-21T09:00:00+08:00", "platform": "shequ"},
+    {"id": "w:5", "text": "青屿咖啡的拿铁一般般吧", "published_at": "2026-11-21T11:00:00+08:00", "platform": "shequ"},
+    {"id": "w:6", "text": "今天天气不错", "published_at": "2026-11-21T12:00:00+08:00", "platform": "weiyan"},
+]  # fmt: skip
+RSS = """<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>资讯</title>
+<item><title>山岚咖啡在成都开店</title><link>https://example.com/1</link><guid>1</guid>
+<description>山岚咖啡成都首店今日开业。</description><pubDate>Fri, 20 Nov 2026 03:04:05 GMT</pubDate></item>
+</channel></rss>"""
+
+
+class Said(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Runs manage.py in this process on a data folder and settings of its own."""
+    path = tmp_path / "settings.toml"
+    path.write_text(SETTINGS.replace("FEED", "http://127.0.0.1:9/feed"), encoding="utf-8")
+    monkeypatch.setenv("WENSHENG_SETTINGS", str(path))
+    monkeypatch.setenv("WENSHENG_DATA_DIR", str(tmp_path / "data"))
+
+    def ran(*arguments: str | Path) -> Said:
+        monkeypatch.setattr(sys, "argv", ["manage.py", *map(str, arguments)])
+        capfd.readouterr()
+        status: int | str | None = 0
+        try:
+            manage.main()
+        except SystemExit as end:
+            status = end.code
+        said = capfd.readouterr()
+        return Said(int(status or 0), said.out, said.err)
+
+    return ran
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def filled(run: Run, rows: Path) -> Run:
+    assert run("import", "mentions", rows, "--json").status == 0
+    return run
+
+
+# ------------------------------------------------------------------------------------------------- import
+
+
+def test_import_matches_topics_and_counts_what_belongs_to_none(run: Run, rows: Path) -> None:
+    said = run("import", "mentions", rows, "--json")
+    assert said.status == 0
+    assert said.document["n_new"] == 5
+    assert said.document["n_unmatched"] == 1
+
+
+def test_import_with_a_topic_takes_every_row(run: Run, rows: Path) -> None:
+    run("import", "mentions", rows, "--topic", "qingyu", "--json")
+    assert run("count", "--by", "topic", "--topic", "qingyu", "--json").document["total"] == 6
+
+
+def test_the_same_file_twice_adds_nothing(filled: Run, rows: Path) -> None:
+    document = filled("import", "mentions", rows, "--json").document
+    assert (document["n_new"], document["n_known"]) == (0, 5)
+
+
+def test_refused_rows_are_reported_and_the_others_imported(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text(
+        "text,published_at\n山岚咖啡好喝,2026-11-20 10:00\n山岚咖啡,someday\n,2026-11-20\n", encoding="utf-8"
+    )
+    document = run("import", "mentions", path, "--json").document
+    assert (document["n_new"], document["n_refused"]) == (1, 2)
+    assert [(row["row"], row["column"]) for row in document["refused"]] == [(3, "published_at"), (4, "text")]
+
+
+def test_import_customers_reports_bad_cells_and_fails(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    path.write_text("customer_id,name,phone\nC1,林,1\nC2,陈,13800001234\n", encoding="utf-8")
+    said = run("import", "customers", path, "--json")
+    assert said.status == 1
+    assert said.document["bad_cells"][0]["row"] == 2
+    assert run("customers", "--json").document == []
+
+
+def test_import_customers_links_mentions_that_are_there(run: Run, tmp_path: Path) -> None:
+    mentions, customers = tmp_path / "m.jsonl", tmp_path / "c.csv"
+    row = {"text": "山岚咖啡不错", "published_at": "2026-11-20", "platform": "weiyan", "author": "小满"}
+    mentions.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    customers.write_text("customer_id,name,handles\nC1,林,weiyan:小满\n", encoding="utf-8")
+    run("import", "mentions", mentions)
+    assert run("import", "customers", customers, "--json").document["n_mentions_linked"] == 1
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+def test_search_gives_the_exact_total_and_the_newest_first(filled: Run) -> None:
+    document = filled("search", "拉肚子", "--json").document
+    assert document["total"] == 2
+    assert [mention["id"] for mention in document["mentions"]] == ["w:4", "w:2"]
+    assert {mention["sentiment"] for mention in document["mentions"]} == {"negative"}
+
+
+def test_search_counts_a_copy_once_when_copies_are_folded(filled: Run) -> None:
+    document = filled("search", "拉肚子", "--copies", "fold", "--json").document
+    assert [mention["id"] for mention in document["mentions"]] == ["w:2"]
+
+
+def test_search_is_bounded_by_from_and_to_in_beijing_time(filled: Run) -> None:
+    found = filled("search", "山岚", "--from", "2026-11-20T10:20", "--to", "2026-11-20T10:40", "--json").document
+    assert [mention["id"] for mention in found["mentions"]] == ["w:2"]
+
+
+@pytest.mark.parametrize("by", ["sentiment", "intent", "severity", "topic", "platform", "source", "day", "hour"])
+def test_count_by_each_dimension_adds_up_to_the_total(filled: Run, by: str) -> None:
+    document = filled("count", "--by", by, "--json").document
+    assert document["total"] == 5
+    assert sum(document["counts"].values()) == 5
+
+
+def test_count_takes_a_query_and_a_time(filled: Run) -> None:
+    document = filled("count", "--by", "day", "山岚", "--from", "2026-11-20", "--to", "2026-11-21", "--json").document
+    assert document == {"total": 3, "counts": {"2026-11-20": 3}}
+
+
+@pytest.mark.parametrize("command", ["topics", "sources", "alerts", "tasks", "customers"])
+def test_each_list_is_json_whose_items_have_ids(filled: Run, command: str) -> None:
+    said = filled(command, "--json")
+    assert said.status == 0
+    assert all(item["id"] for item in said.document)
+
+
+def test_a_complaint_and_a_question_became_tasks_and_a_copy_did_not(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "now.jsonl"
+    lines = [
+        row | {"published_at": (manage.now() - timedelta(minutes=9 - n)).isoformat()} for n, row in enumerate(ROWS)
+    ]
+    path.write_text("\n".join(json.dumps(line, ensure_ascii=False) for line in lines), "utf-8")
+    run("import", "mentions", path)
+    assert {task["mention_id"] for task in run("tasks", "--json").document} == {"w:2", "w:3"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("topics",), ("sources",), ("alerts",), ("tasks",), ("search", "山岚"), ("count", "--by", "day"), ("doctor",)],
+)
+def test_without_json_a_table_for_people_is_printed(filled: Run, command: tuple[str, ...]) -> None:
+    said = filled(*command)
+    assert said.status == 0
+    assert not said.out.startswith(("{", "["))
+
+
+def test_console_markup_in_a_mention_is_printed_as_it_is(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("text,published_at\n山岚咖啡[red]红[/red],2026-11-20\n", encoding="utf-8")
+    run("import", "mentions", path)
+    assert "[red]红[/red]" in run("search", "山岚").out
+
+
+# --------------------------------------------------------------------------------------------- rule, crawl
+
+
+def test_rule_try_tells_when_the_rule_would_have_fired_and_does_nothing(filled: Run) -> None:
+    said = filled("rule", "try", "many", "--from", "2026-11-20", "--to", "2026-11-22", "--json")
+    (breach,) = said.document["breaches"]
+    assert breach["value"] == 3
+    assert breach["reason"] == "threshold"
+    assert breach["at"].startswith("2026-11-20T02:4")
+    assert filled("alerts", "--json").document == []
+
+
+def test_crawl_brings_a_feeds_mentions_in(run: Run, tmp_path: Path) -> None:
+    with serve_text(RSS, "application/rss+xml") as url:
+        settings = tmp_path / "settings.toml"
+        settings.write_text(SETTINGS.replace("FEED", url), encoding="utf-8")
+        said = run("crawl", "feed", "--json")
+    assert said.status == 0
+    assert (said.document["run"]["outcome"], said.document["n_new"]) == ("ok", 1)
+
+
+def test_a_crawl_that_fails_says_so_and_is_an_error(run: Run) -> None:
+    said = run("crawl", "feed", "--json")
+    assert said.status == 1
+    assert said.document["run"]["outcome"] == "failed"
+    assert run("sources", "--json").document[0]["last_outcome"] == "failed"
+
+
+def test_work_until_idle_does_what_is_due_and_ends(run: Run, tmp_path: Path) -> None:
+    with serve_text(RSS, "application/rss+xml") as url:
+        (tmp_path / "settings.toml").write_text(SETTINGS.replace("FEED", url), encoding="utf-8")
+        assert run("work", "--until-idle", "--json").status == 0
+    assert run("search", "成都", "--json").document["total"] == 1
+
+
+# ------------------------------------------------------------------------------------------- doctor, users
+
+
+def test_doctor_is_content_with_a_new_service(run: Run) -> None:
+    said = run("doctor", "--json")
+    assert said.status == 0
+    assert {check["name"] for check in said.document["checks"]} >= {"设置", "磁盘", "模型", "存储", "时钟"}
+
+
+def test_doctor_names_a_broken_topic_and_how_to_mend_it(run: Run, tmp_path: Path) -> None:
+    text = SETTINGS.replace('query = "青屿咖啡"', 'query = "(青屿咖啡"').replace("FEED", "http://127.0.0.1:9/")
+    (tmp_path / "settings.toml").write_text(text, encoding="utf-8")
+    said = run("doctor", "--json")
+    assert said.status == 1
+    (error,) = [check for check in said.document["checks"] if check["status"] == "error"]
+    assert "qingyu" in error["name"]
+    assert error["mend"]
+
+
+def test_doctor_names_a_damaged_store(filled: Run, tmp_path: Path) -> None:
+    (tmp_path / "data" / "wensheng.db").write_bytes(b"not a database" * 1000)
+    said = filled("doctor", "--json")
+    assert said.status == 1
+    assert any(check["name"] == "存储" and check["status"] == "error" for check in said.document["checks"])
+
+
+def test_doctor_names_wrong_settings(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("[service]\nprt = 1\n", encoding="utf-8")
+    said = run("doctor", "--json")
+    assert said.status == 1
+    assert "prt" in said.document["checks"][0]["finding"]
+
+
+def test_backup_makes_a_copy_that_holds_everything(filled: Run, tmp_path: Path) -> None:
+    target = tmp_path / "copy" / "wensheng.db"
+    target.parent.mkdir()
+    assert filled("backup", target, "--json").document["n_bytes"] > 0
+    (tmp_path / "data" / "wensheng.db").unlink()
+    for rest in (tmp_path / "data").glob("wensheng.db-*"):
+        rest.unlink()
+    target.rename(tmp_path / "data" / "wensheng.db")
+    assert filled("search", "山岚", "--json").document["total"] == 4
+
+
+def test_users_add_reads_the_password_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda: "a long password 1")
+    assert run("users", "add", "xiaoli", "--role", "service", "--name", "小李", "--json").document["role"] == "service"
+    said = run("users", "list", "--json")
+    assert [user["id"] for user in said.document] == ["xiaoli"]
+    assert "password" not in said.out
+
+
+def test_a_second_account_of_the_same_name_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("builtins.input", lambda: "a long password 1")
+    run("users", "add", "xiaoli", "--role", "service")
+    said = run("users", "add", "xiaoli", "--role", "pr")
+    assert said.status == 1
+    assert "xiaoli" in said.err
+
+
+# ------------------------------------------------------------------------------------------------- errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("import", "mentions", "nowhere.jsonl"), "nowhere.jsonl"),
+        (("import", "customers", "nowhere.csv"), "nowhere.csv"),
+        (("import", "mentions", __file__), ".py"),
+        (("search", "(山岚"), "括号"),
+        (("search", "sentiment:angry"), "angry"),
+        (("search", "山岚", "--from", "someday"), "someday"),
+        (("count", "--by", "day", "山岚 AND"), "第 6 个字符"),
+        (("rule", "try", "manny", "--from", "2026-11-20", "--to", "2026-11-22"), "many"),
+        (("rule", "try", "many", "--from", "2026-11-22", "--to", "2026-11-20"), "--from"),
+        (("crawl", "fed"), "feed"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_done_is_one_clear_line(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    said = run(*arguments)
+    assert said.status == 1
+    assert words in said.err
+    assert "Traceback" not in said.err
+
+
+def test_an_unknown_topic_is_refused_before_anything_is_imported(run: Run, rows: Path) -> None:
+    said = run("import", "mentions", rows, "--topic", "shanlang")
+    assert said.status == 1
+    assert "shanlan" in said.err
+
+
+def test_a_backup_never_overwrites(filled: Run, tmp_path: Path) -> None:
+    target = tmp_path / "there.db"
+    target.write_text("mine")
+    said = filled("backup", target)
+    assert said.status == 1
+    assert target.read_text() == "mine"
+
+
+def test_wrong_settings_stop_every_command(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("[crawl]\ndelay = 1\n", encoding="utf-8")
+    said = run("topics")
+    assert said.status == 1
+    assert "delay_s" in said.err

@@ -1,0 +1,288 @@
+"""A worker is killed (-9) again and again while it crawls, ingests, watches and delivers; then it must all be there.
+
+    python -m tests.trials.kill --mentions 20000 --kills 200
+
+A loopback site serves the mentions as JSON APIs and collects the webhook's messages; the worker is the real
+`manage.py work`. Half of the kills take the crawl processes along, half leave them orphaned.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from index.models import Alert, Notification, Source
+from index.open import open_store
+from index.store import MentionQuery
+from settings import ROOT, load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from index.store import Store
+
+N_SOURCES = 4
+PAGE = 500
+TOPICS = "甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳午未申酉"
+N_RISKY = 2 * len(TOPICS)
+"""So many mentions hold the risk word, each one a story and an alert of its own; a topic's alerts share messages."""
+
+
+@dataclass
+class Site:
+    """What the loopback site serves, and what it was sent."""
+
+    items: list[list[dict[str, Any]]]
+    messages: list[str] = field(default_factory=list)
+
+    def answer(self, path: str) -> dict[str, Any]:
+        parts = urlsplit(path)
+        number, page = int(parts.path.strip("/").removeprefix("api")), int(parse_qs(parts.query).get("page", ["1"])[0])
+        return {"items": self.items[number][(page - 1) * PAGE : page * PAGE]}
+
+
+def a_site(n_mentions: int, now: datetime, seed: int) -> Site:
+    chance = random.Random(seed)
+    items: list[list[dict[str, Any]]] = [[] for _ in range(N_SOURCES)]
+    risky = {place + len(TOPICS) * chance.randrange(n_mentions // len(TOPICS)) for place in range(len(TOPICS))}
+    while len(risky) < N_RISKY:
+        risky.add(chance.randrange(n_mentions))
+    for number in range(n_mentions):
+        words = "".join(chr(chance.randrange(0x4E00, 0x9000)) for _ in range(25))
+        topic = TOPICS[number % len(TOPICS)]
+        text = f"山岚{topic}店{'有异物' if number in risky else '很好喝'}{words}"
+        at = now - timedelta(seconds=chance.randrange(60, 20 * 3600))
+        items[number % N_SOURCES].append({"id": f"m{number}", "text": text, "at": at.isoformat()})
+    return Site(items)
+
+
+@contextmanager
+def serving(site: Site) -> Iterator[int]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.startswith("/robots.txt"):
+                self.send_error(404)
+                return
+            self._send(json.dumps(site.answer(self.path), ensure_ascii=False).encode())
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            site.messages.append(self.headers["X-Wensheng-Id"])
+            self._send(b"{}")
+
+        def _send(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json; charset=utf-8")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+
+
+def settings_text(port: int) -> str:
+    sources = "".join(
+        f"""
+[[sources]]
+id = "api{number}"
+name = "接口 {number}"
+kind = "json"
+platform = "trial{number}"
+url = "http://127.0.0.1:{port}/api{number}"
+every_s = 5
+basis = "试验"
+reviewed = 2026-11-01
+allow_private = true
+[sources.options]
+items = "items"
+page_param = "page"
+delay_s = 0
+[sources.options.fields]
+id = "id"
+text = "text"
+published_at = "at"
+"""
+        for number in range(N_SOURCES)
+    )
+    topics = "".join(
+        f"""
+[[topics]]
+id = "t{number}"
+name = "山岚{topic}店"
+kind = "brand"
+query = "山岚{topic}店"
+"""
+        for number, topic in enumerate(TOPICS)
+    )
+    return f"""
+[worker]
+tick_s = 0.2
+port = 0
+[crawl]
+delay_s = 0
+max_pages = 1000
+[tasks]
+intents = ["complaint"]
+[[channels]]
+id = "hook"
+kind = "webhook"
+url = "http://127.0.0.1:{port}/hook"
+per_hour = 100000
+{topics}
+[[rules]]
+id = "risk"
+name = "风险词"
+kind = "match"
+words = ["有异物"]
+sentiment = "any"
+every_s = 5
+{sources}
+"""
+
+
+def start_worker(environ: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "manage.py", "work", *arguments],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def kill(worker: subprocess.Popen[bytes], *, with_children: bool) -> None:
+    children = _children(worker.pid) if with_children else []
+    for pid in (worker.pid, *children):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    worker.wait()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def trial(folder: Path, *, n_mentions: int, n_kills: int, seed: int, longest_s: float = 4.0) -> dict[str, Any]:
+    """Returns what was found afterwards; see problems()."""
+    chance = random.Random(seed)
+    site = a_site(n_mentions, datetime.now(UTC), seed)
+    with serving(site) as port:
+        path = folder / "settings.toml"
+        path.write_text(settings_text(port), encoding="utf-8")
+        environ = {**os.environ, "WENSHENG_SETTINGS": str(path), "WENSHENG_DATA_DIR": str(folder / "data")}
+        for _ in range(n_kills):
+            worker = start_worker(environ)
+            time.sleep(chance.uniform(0.3, longest_s))
+            kill(worker, with_children=chance.random() < 0.5)
+        store = open_store(load(path, environ))
+        worker = start_worker(environ)
+        settled = _settled(store, n_mentions, time.monotonic() + 600)
+        worker.terminate()
+        worker.wait(60)
+        report = _report(store, site, n_mentions)
+        store.close()
+        return report | {"settled": settled, "n_kills": n_kills}
+
+
+def _settled(store: Store, n_mentions: int, deadline: float) -> bool:
+    """Wait until every mention is stored and every message is sent or dropped; False if that takes too long."""
+    while time.monotonic() < deadline:
+        pending = store.tally(Notification, {"state": "pending"})
+        alerts = store.tally(Alert)
+        if store.count(MentionQuery()) == n_mentions and alerts >= N_RISKY and pending == 0:
+            return True
+        time.sleep(1)
+    return False
+
+
+def _report(store: Store, site: Site, n_mentions: int) -> dict[str, Any]:
+    ids: list[str] = []
+    after = None
+    while True:
+        page = store.search(MentionQuery(hidden="with"), limit=1000, after=after)
+        ids += [mention.id for mention in page.mentions]
+        if page.after is None:
+            break
+        after = page.after
+    wanted = {f"trial{number}:{item['id']}" for number, items in enumerate(site.items) for item in items}
+    sent = Counter(site.messages)
+    notifications = store.find(Notification)
+    return {
+        "n_mentions": n_mentions,
+        "n_missing": len(wanted - set(ids)),
+        "n_strange": len(set(ids) - wanted),
+        "n_doubled": len(ids) - len(set(ids)),
+        "n_alerts": store.tally(Alert),
+        "n_alert_keys": len({alert.key for alert in store.find(Alert)}),
+        "n_topics_told": len({n.subject_id.split("|")[1] for n in notifications if n.id in sent}),
+        "n_messages": len(site.messages),
+        "n_repeats": sum(n - 1 for n in sent.values()),
+        "n_sent_in_store": sum(n.state == "sent" for n in notifications),
+        "n_sent_but_not_received": sum(n.state == "sent" and n.id not in sent for n in notifications),
+        "sources": {
+            source.id: f"{source.last_outcome} n_failures={source.n_failures} claimed_by={source.claimed_by}"
+            for source in store.find(Source)
+        },
+        "states": dict(Counter(f"{n.state}:{n.reason}" for n in notifications)),
+    }
+
+
+def problems(report: dict[str, Any]) -> list[str]:
+    """What a report says is wrong; empty if the promise holds."""
+    wrong = [name for name in ("n_missing", "n_strange", "n_doubled", "n_sent_but_not_received") if report[name] != 0]
+    if not report["settled"]:
+        wrong.append("settled")
+    if report["n_alerts"] != N_RISKY or report["n_alert_keys"] != N_RISKY:
+        wrong.append("n_alerts")
+    if report["n_topics_told"] != len(TOPICS):
+        wrong.append("n_topics_told")
+    if report["n_repeats"] > report["n_kills"]:
+        wrong.append("n_repeats")
+    return wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mentions", type=int, default=20_000)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        report = trial(Path(folder), n_mentions=wanted.mentions, n_kills=wanted.kills, seed=wanted.seed)
+    report["problems"] = problems(report)
+    sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+    sys.exit(1 if report["problems"] else 0)
+
+
+if __name__ == "__main__":
+    main()
