@@ -1,0 +1,1 @@
+"""The Chinese dashboard: thin Streamlit pages over the store."""

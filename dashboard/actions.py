@@ -1,0 +1,242 @@
+"""Writes of the dashboard: role, scope and state are checked again here, whatever a page showed.
+
+Those of 预警 and 回复任务 are in casework.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dashboard import context, formats, labels, queries
+from dashboard.access import Viewer
+from index import customers
+from index.customer_file import CustomerFileError
+from index.models import (
+    Account,
+    Alert,
+    Aspect,
+    Intent,
+    Link,
+    LogEntry,
+    Mention,
+    MentionEdit,
+    Review,
+    Role,
+    Sentiment,
+    Source,
+    Task,
+)
+from index.store import StoreError, VersionConflict
+
+EVERYBODY = tuple(Role)
+HANDLERS = (Role.PR, Role.SERVICE)
+_TRIES = 3
+
+R = TypeVar("R", Alert, Task, Source)
+
+
+class ActionError(Exception):
+    """It was not done; the text (Chinese) says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was done, for people, and how to take it back: an action with its arguments."""
+
+    text: str
+    undo: tuple[Any, ...] | None = None
+
+
+# ---------------------------------------------------------------------------------------------- mentions
+
+
+def correct(viewer: Viewer, mention_id: str, head: str, value: Any) -> Done:
+    """A person's word on one head (sentiment, intent, severity, aspects) of a mention."""
+    mention = seen_mention(viewer, mention_id, EVERYBODY)
+    kept = mention.review.model_dump() if mention.review else {}
+    review = Review(**{**kept, "reviewer": viewer.name, "at": context.clock(), head: value})
+    _edit(mention_id, MentionEdit(review=review))
+    return Done(f"已更正为{_said(head, value)}", (restore_review, mention_id, mention.review))
+
+
+def restore_review(viewer: Viewer, mention_id: str, review: Review | None) -> Done:
+    """Back to what people had said before (None: to the model's word)."""
+    seen_mention(viewer, mention_id, EVERYBODY)
+    _edit(mention_id, MentionEdit(review=review))
+    return Done("已撤销更正")
+
+
+def correct_aspect(viewer: Viewer, mention_id: str, name: str, polarity: Sentiment | None) -> Done:
+    """Set one aspect's polarity, or with None say that the text does not speak of it."""
+    mention = seen_mention(viewer, mention_id, EVERYBODY)
+    others = tuple(aspect for aspect in mention.aspects if aspect.name != name)
+    new = others if polarity is None else (*others, Aspect(name=name, polarity=polarity))
+    return correct(viewer, mention_id, "aspects", new)
+
+
+def hide(viewer: Viewer, mention_id: str, reason: str) -> Done:
+    seen_mention(viewer, mention_id, HANDLERS)
+    if not reason.strip():
+        raise ActionError("请写明隐藏的原因")
+    _edit(mention_id, MentionEdit(hidden=f"{reason.strip()} ({viewer.name})"))
+    _log(viewer, "hide", f"{mention_id}: {reason.strip()}")
+    return Done("已隐藏, 不再计入任何数字", (unhide, mention_id))
+
+
+def unhide(viewer: Viewer, mention_id: str) -> Done:
+    seen_mention(viewer, mention_id, HANDLERS)
+    _edit(mention_id, MentionEdit(hidden=None))
+    _log(viewer, "unhide", mention_id)
+    return Done("已取消隐藏")
+
+
+def export_logged(viewer: Viewer, kind: str, n: int, what: str) -> Done:
+    """Keep who took out how much; called before the file is handed over."""
+    allow(viewer, EVERYBODY)
+    _log(viewer, "export", f"{kind} {n} 条: {what}")
+    return Done(f"已导出 {formats.number(n)} 条, 并记入操作日志")
+
+
+# --------------------------------------------------------------------------------------------- customers
+
+
+def confirm_link(viewer: Viewer, link_id: str) -> Done:
+    _link(viewer, customers.confirm, link_id)
+    return Done("已关联", (undo_link, link_id))
+
+
+def refuse_link(viewer: Viewer, link_id: str) -> Done:
+    _link(viewer, customers.refuse, link_id)
+    return Done("已拒绝, 不再建议", (confirm_link, link_id))
+
+
+def undo_link(viewer: Viewer, link_id: str) -> Done:
+    _link(viewer, customers.undo, link_id)
+    return Done("已撤销关联, 历史保留", (confirm_link, link_id))
+
+
+def link_by_hand(viewer: Viewer, mention_id: str, customer_id: str, evidence: str) -> Done:
+    mention = seen_mention(viewer, mention_id, (Role.SERVICE,))
+    if not evidence.strip():
+        raise ActionError("请写明依据, 例如客户在私信中说明了账号")
+    try:
+        link = customers.link_by_hand(
+            context.store(),
+            mention,
+            customer_id,
+            by=viewer.name,
+            now=context.clock(),
+            evidence=evidence.strip(),
+        )
+    except (customers.LinkError, StoreError) as error:
+        raise ActionError(str(error)) from error
+    queries.forget()
+    return Done("已关联客户", (undo_link, link.id))
+
+
+def import_customers(viewer: Viewer, path: Path, *, dry_run: bool) -> customers.ImportReport:
+    """Check a file, and unless dry_run write it. Raises ActionError where it is no table of customers."""
+    allow(viewer, (Role.SERVICE,))
+    try:
+        report = customers.import_customers(context.store(), path, now=context.clock(), dry_run=dry_run)
+    except (CustomerFileError, StoreError) as error:
+        raise ActionError(str(error)) from error
+    if report.applied:
+        _log(viewer, "import", f"客户 {len(report.changes)} 位, 新增 {report.n('new')}, 更新 {report.n('changed')}")
+    return report
+
+
+# ----------------------------------------------------------------------------------------------- sources
+
+
+def crawl_now(viewer: Viewer, source_id: str) -> Done:
+    """Make a source due at once; a worker takes it at its next tick."""
+    allow(viewer, HANDLERS)
+
+    def due(source: Source, now: datetime) -> Source:
+        if not source.enabled:
+            raise ActionError("这个来源没有启用, 请先补全合规依据再启用")
+        if source.lease_until is not None and source.lease_until > now:
+            raise ActionError("正在采集, 请稍候")
+        changed: Source = source.but(next_at=now)
+        return changed
+
+    change(Source, source_id, due)
+    return Done("已排到最前, 几秒内开始采集")
+
+
+# ------------------------------------------------------------------------------------------------ inside
+
+
+def allow(viewer: Viewer, roles: tuple[Role, ...]) -> None:
+    """The account is read again: a person may have been locked out since the page was drawn."""
+    account = context.store().get(Account, viewer.account_id)
+    if account is None or account.disabled:
+        raise ActionError("您的账号已停用")
+    if account.role not in (*roles, Role.ADMIN):
+        raise ActionError(f"{labels.ROLE[account.role]}没有这个权限")
+
+
+def seen_mention(viewer: Viewer, mention_id: str, roles: tuple[Role, ...]) -> Mention:
+    allow(viewer, roles)
+    mention = queries.mention(viewer.scope, mention_id)
+    if mention is None:
+        raise ActionError("这条提及不存在, 或不在您的监测范围内")
+    return mention
+
+
+def _edit(mention_id: str, edit: MentionEdit) -> None:
+    try:
+        context.store().edit_mention(mention_id, edit)
+    except StoreError as error:
+        raise ActionError(f"没有保存: {error}") from error
+    queries.forget()
+
+
+def change(kind: type[R], record_id: str, transition: Callable[[R, datetime], R]) -> R:
+    """Read, change, compare and set; who loses a race looks again. Returns the record as it was."""
+    for _ in range(_TRIES):
+        record = context.store().get(kind, record_id)
+        if record is None:
+            raise ActionError("这条记录已不存在, 请刷新页面")
+        changed = transition(record, context.clock())
+        try:
+            context.store().put(changed)
+        except VersionConflict:
+            continue
+        except StoreError as error:
+            raise ActionError(f"没有保存: {error}") from error
+        return record
+    raise ActionError("同时有人在改这条记录, 请刷新后再试")
+
+
+def _link(viewer: Viewer, decide: Callable[..., Link], link_id: str) -> None:
+    allow(viewer, (Role.SERVICE,))
+    try:
+        decide(context.store(), link_id, by=viewer.name, now=context.clock())
+    except (customers.LinkError, StoreError) as error:
+        raise ActionError(str(error)) from error
+    queries.forget()
+
+
+def _log(viewer: Viewer, action: str, note: str) -> None:
+    entry = LogEntry(id=secrets.token_hex(12), at=context.clock(), actor=viewer.name, action=action, note=note[:500])
+    try:
+        context.store().put(entry)
+    except StoreError as error:
+        raise ActionError(f"操作日志写不进去, 没有执行: {error}") from error
+
+
+def _said(head: str, value: Any) -> str:
+    words: Mapping[str, Callable[[Any], str]] = {
+        "sentiment": lambda v: labels.SENTIMENT[Sentiment(v)],
+        "intent": lambda v: labels.INTENT[Intent(v)],
+        "severity": lambda v: labels.SEVERITY[v],
+        "aspects": lambda v: "、".join(labels.aspect(a.name) + labels.POLARITY_SIGN[a.polarity] for a in v) or "无方面",
+    }
+    return words[head](value)

@@ -1,0 +1,172 @@
+"""提及: read, judge, hand on."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import actions, context, export, filters, formats, labels, markup, parts, queries, reader
+from dashboard.filters import Filters
+from index.models import Intent, Sentiment
+from index.store import QueryError
+
+STEP = 20
+LIST_HEIGHT = 860
+NEWEST, OLDEST = "最新在前", "最早在前"
+VIEWS = {
+    "全部": Filters(),
+    "严重负面": Filters(sentiments=(Sentiment.NEGATIVE,), severity=1),
+    "投诉": Filters(intents=(Intent.COMPLAINT,)),
+    "待复核": Filters(unsure=True),
+    "已隐藏": Filters(hidden=True),
+}
+viewer = context.viewer()
+scope = viewer.scope
+parts.head("提及", "大家在说什么, 哪些要处理")
+
+
+def open_view(name: str) -> None:
+    view = VIEWS[name]
+    filters.open_mentions(
+        view.but(topic=chosen.topic, window=chosen.window, days=chosen.days, platforms=chosen.platforms)
+    )
+
+
+def pick(mention_id: str) -> None:
+    st.query_params["mention"] = mention_id
+
+
+def show_chips(chosen: Filters) -> None:
+    """What narrows the list and has no widget: each can be taken off."""
+    now = context.clock()
+    chips: dict[tuple[str, ...], str] = {}
+    if chosen.since and chosen.until:
+        chips["since", "until"] = f"{formats.when(chosen.since, now)} 至 {formats.when(chosen.until, now)}"
+    if chosen.story:
+        chips[("story",)] = "同一事件簇"
+    if chosen.persona:
+        chips[("persona",)] = "同一发言者"
+    if chosen.customer:
+        chips[("customer",)] = "同一客户"
+    if chosen.polarity:
+        chips[("polarity",)] = f"方面为{labels.SENTIMENT[chosen.polarity]}"
+    if chosen.unsure:
+        chips[("unsure",)] = "模型把握不足 50%"
+    if chosen.hidden:
+        chips[("hidden",)] = "已隐藏的"
+    if chips:
+        with st.container(horizontal=True, gap="xsmall"):
+            for names, text in chips.items():
+                st.button(text, key=f"chip_{names[0]}", icon=":material/close:", on_click=filters.drop, args=names)
+
+
+def show_query_error(error: QueryError, text: str) -> None:
+    """The message, and the query with the place marked."""
+    st.error(markup.escape(str(error)), icon=":material/search_off:", title="检索式有误")
+    if error.position is not None:
+        at = min(error.position, len(text))
+        here = markup.escape_inner(text[at : at + 1]) or "此处"
+        st.markdown(f"{markup.escape_inner(text[:at])}:red-background[**{here}**]{markup.escape_inner(text[at + 1 :])}")
+
+
+def make_export(kind: str) -> bytes:
+    found = queries.all_mentions(scope, query, at_most=export.AT_MOST)
+    actions.export_logged(viewer, kind, len(found), query.model_dump_json(exclude_defaults=True))
+    return export.to_csv(found) if kind == "CSV" else export.to_xlsx(found)
+
+
+chosen = parts.filter_row(searchable=True)
+now = context.clock()
+with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+    st.caption("常用视图", width="content")
+    for name in VIEWS:
+        st.button(name, key=f"view_{name}", type="tertiary", on_click=open_view, args=(name,))
+show_chips(chosen)
+
+query = chosen.query(now)
+try:
+    n = queries.count(scope, query)
+except QueryError as error:
+    show_query_error(error, chosen.text)
+    st.stop()
+
+shown = st.session_state.get("n_shown", STEP)
+oldest_first = st.session_state.get("order") == OLDEST
+found = queries.page(scope, query, shown, oldest_first=oldest_first).mentions
+opened_id = st.query_params.get("mention") or (found[0].id if found else None)
+ids = [mention.id for mention in found]
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.markdown(
+        f"**{formats.number(n)}** 条提及 :gray[{'含转载' if query.copies == 'all' else '去重后'}]",
+        width="stretch",
+        help="与打开这里的那个数字是同一个查询。",
+    )
+    st.segmented_control(
+        "排序", [NEWEST, OLDEST], required=True, default=NEWEST, key="order", label_visibility="collapsed"
+    )
+    place = ids.index(opened_id) if opened_id in ids else -1
+    st.button(
+        "上一条",
+        key="previous",
+        type="tertiary",
+        icon=":material/keyboard_arrow_up:",
+        shortcut="k",
+        disabled=place <= 0,
+        on_click=pick,
+        args=(ids[place - 1] if place > 0 else "",),
+    )
+    st.button(
+        "下一条",
+        key="next",
+        type="tertiary",
+        icon=":material/keyboard_arrow_down:",
+        shortcut="j",
+        disabled=not 0 <= place < len(ids) - 1,
+        on_click=pick,
+        args=(ids[place + 1] if 0 <= place < len(ids) - 1 else "",),
+    )
+    with st.popover("导出", icon=":material/download:", disabled=not n):
+        st.caption(f"导出当前筛选的全部提及 (最多 {export.AT_MOST:,} 条), 导出会记入操作日志。")
+        stamp = f"{formats.beijing(now):%Y%m%d-%H%M}"
+        st.download_button(
+            "CSV 文件", lambda: make_export("CSV"), f"闻声提及-{stamp}.csv", "text/csv", key="csv", on_click="ignore"
+        )
+        st.download_button(
+            "Excel 文件",
+            lambda: make_export("XLSX"),
+            f"闻声提及-{stamp}.xlsx",
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            key="xlsx",
+            on_click="ignore",
+        )
+
+if not found and not st.query_params.get("mention"):
+    parts.empty("没有符合条件的提及", "放宽时间或筛选条件; 若确定应该有, 请到“来源”查看采集是否正常。")
+    st.stop()
+
+words = parts.words(chosen.text)
+tasks = queries.tasks_of(ids)
+named = queries.customers_named([mention.customer_id for mention in found if mention.customer_id])
+sizes = queries.group(scope, query.model_copy(update={"copies": "all"}), ("story",)) if found else {}
+left, right = st.columns([1, 1], gap="medium")
+with left, st.container(height=LIST_HEIGHT, border=False, gap="xsmall", key="mention_list"):
+    for mention in found:
+        with st.container(border=True, gap="xsmall"):
+            marker = ":primary[:material/chevron_right:] " if mention.id == opened_id else ""
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(marker + parts.who_line(mention, now), width="stretch")
+                st.button("打开", key=f"open_{mention.id}", type="tertiary", on_click=pick, args=(mention.id,))
+            st.markdown(markup.snippet(mention.text, words, limit=110))
+            n_copies = sizes.get((mention.story_id or "",), 1) - 1 if mention.story_id else 0
+            customer = named.get(mention.customer_id or "")
+            badges = parts.row_badges(n_copies, tasks.get(mention.id), customer.name if customer else None)
+            st.markdown(f"{parts.label_line(mention)} {badges}")
+    if len(found) < n and st.button(f"再看 {STEP} 条", icon=":material/expand_more:", width="stretch"):
+        st.session_state["n_shown"] = shown + STEP
+        st.rerun()
+with right:
+    opened = queries.mention(scope, opened_id) if opened_id else None
+    if opened is None:
+        parts.empty("这条提及不存在", "它可能已被删除, 或不在您的监测范围内。")
+    else:
+        reader.show(opened, now)

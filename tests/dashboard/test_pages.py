@@ -1,0 +1,195 @@
+"""Every page as every role sees it: empty, full, hostile."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import casework, context, queries
+from index.models import Alert, Mention, Role, Task
+from index.store import MentionQuery, Store
+from tests.dashboard.conftest import APP, somebody, texts
+from tests.dashboard.lively import HOSTILE
+
+PAGES = ("overview", "mentions", "alerts", "tasks", "customers", "sources")
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_renders_on_an_empty_store(page: OpenPage, name: str) -> None:
+    app = page(name)
+    assert not app.exception
+    assert not app.error
+    assert app.title
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_every_role_reaches_every_page(lively: Store, page: OpenPage, role: Role) -> None:
+    app = page("", role=role)
+    for name in PAGES:
+        app.switch_page(f"app_pages/{name}.py").run()
+        assert not app.exception, name
+        assert not app.error, name
+
+
+def test_a_stranger_sees_only_the_sign_in(lively: Store) -> None:
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    assert not app.exception
+    assert [box.label for box in app.text_input] == ["账号", "密码"]
+    assert not app.metric
+
+
+def test_the_sample_is_entered_with_one_click_and_service_lands_on_its_tasks(lively: Store) -> None:
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    app.button(key="enter_小李").click().run()
+    assert not app.exception
+    assert app.title[0].value == "回复任务"
+
+
+def test_pr_lands_on_the_overview(lively: Store) -> None:
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    app.button(key="enter_林岚").click().run()
+    assert app.title[0].value == "总览"
+
+
+def test_a_wrong_password_is_told_without_saying_what_is_wrong(store: Store) -> None:
+    app = AppTest.from_file(str(APP), default_timeout=60).run()
+    app.text_input(key="login").set_value("nobody")
+    app.text_input(key="password").set_value("wrong-password")
+    app.button[-1].click().run()
+    assert app.error[0].value == "账号或密码不对。"
+
+
+def test_hostile_text_shows_as_it_was_written(lively: Store, page: OpenPage) -> None:
+    app = page("mentions", mention="weiyan:hostile")
+    assert not app.exception
+    assert HOSTILE in [each.value for each in app.text]
+    for each in app.markdown:
+        assert "](javascript" not in each.value
+        assert not re.search(r"(?<!\\)<", each.value)
+
+
+def test_hostile_text_stands_no_chance_on_the_other_pages(lively: Store, page: OpenPage) -> None:
+    poison = "]<b>:red[x]\n# =1+1 `a` $b$ |c| http://evil.example :smile:"
+    for alert in lively.find(Alert):
+        lively.put(alert.but(sentence=poison, owner=poison))
+    for task in lively.find(Task):
+        lively.put(task.but(title=poison, priority_reasons=(poison,)))
+    for name in ("overview", "alerts", "tasks"):
+        app = page(name)
+        assert not app.exception
+        assert not [each.value for each in app.markdown if re.search(r"(?<!\\)<", each.value)], name
+
+
+def test_a_query_error_is_shown_at_its_place(lively: Store, page: OpenPage) -> None:
+    app = page("mentions", q="咖啡 (拉肚子")
+    assert not app.exception
+    assert app.error
+    assert any(":red-background[" in each.value for each in app.markdown)
+
+
+def test_the_list_is_as_long_as_the_number_says(lively: Store, page: OpenPage) -> None:
+    app = page("mentions", q="怪味", time="7d")
+    n = context.store().count(MentionQuery(text="怪味", copies="fold"))
+    assert f"**{n}** 条提及" in texts(app)
+    assert len([button for button in app.button if button.label == "打开"]) == min(n, 20)
+
+
+def test_the_overview_says_first_what_is_wrong(lively: Store, page: OpenPage) -> None:
+    words = texts(page("overview"))
+    assert "橙色预警" in words
+    assert "同时段通常 3±2 条" in words
+
+
+def test_the_overview_says_when_all_is_well(store: Store, page: OpenPage) -> None:
+    assert "没有未解除的预警" in texts(page("overview"))
+
+
+def test_a_viewer_sees_nothing_outside_the_scope(lively: Store, page: OpenPage) -> None:
+    words = texts(page("mentions", role=Role.PRODUCT, topics=("qingyu",), time="7d"))
+    assert "青屿咖啡" in words
+    assert "山岚" not in words.replace("山岚咖啡\\|", "")
+
+
+def test_a_foreign_mention_cannot_be_opened_by_its_link(lively: Store, page: OpenPage) -> None:
+    app = page("mentions", role=Role.PRODUCT, topics=("qingyu",), mention="weiyan:hostile")
+    assert "这条提及不存在" in texts(app)
+
+
+def test_two_viewers_never_share_a_cache_entry(lively: Store) -> None:
+    everything = MentionQuery()
+    assert queries.count((), everything) > queries.count(("qingyu",), everything) > 0
+    assert queries.count(("qingyu",), MentionQuery(topics=("shanlan",))) == 0
+    assert not queries.page(("nothing",), everything, 10).mentions
+
+
+def test_one_click_claims_a_task_and_opens_it(lively: Store, page: OpenPage) -> None:
+    app = page("tasks", role=Role.SERVICE)
+    claim = next(button for button in app.button if button.label == "认领")
+    claim.click().run()
+    assert not app.exception
+    mine = lively.find(Task, {"owner": "service0"})
+    assert len(mine) == 1
+    assert app.query_params["task"] == mine[0].id
+
+
+def test_who_is_too_late_is_told_who_has_it(lively: Store, page: OpenPage) -> None:
+    app = page("tasks", role=Role.SERVICE)
+    claim = next(button for button in app.button if button.label == "认领")
+    task = lively.get(Task, claim.key.removeprefix("claim_"))
+    assert task is not None
+    casework.claim(somebody(lively, name="小周"), task.id)
+    claim.click().run()
+    assert "小周" in app.error[0].value
+    assert "认领了" in app.error[0].value
+
+
+def test_what_was_typed_is_kept_with_the_task(lively: Store, page: OpenPage) -> None:
+    app = page("tasks", role=Role.SERVICE)
+    next(button for button in app.button if button.label == "认领").click().run()
+    task_id = app.query_params["task"]
+    app.text_area(key=f"draft_{task_id}").set_value("您好, 我们正在核实").run()
+    task = lively.get(Task, task_id)
+    assert task is not None
+    assert task.draft == "您好, 我们正在核实"
+    again = page("tasks", role=Role.SERVICE, task=task_id)
+    assert again.text_area(key=f"draft_{task_id}").value == "您好, 我们正在核实"
+
+
+def test_a_corrected_label_is_counted_at_once_and_can_be_undone(lively: Store, page: OpenPage) -> None:
+    mention = negative(lively)
+    app = page("mentions", mention=mention.id)
+    before = queries.count((), MentionQuery(sentiments=("negative",)))
+    fix = next(each for each in app.get("segmented_control") if each.key.startswith("fix_sentiment"))
+    fix.set_value("positive").run()
+    assert queries.count((), MentionQuery(sentiments=("negative",))) == before - 1
+    app.button(key="undo_button").click().run()
+    assert queries.count((), MentionQuery(sentiments=("negative",))) == before
+
+
+def test_product_sees_no_button_to_hide_or_make_a_task(lively: Store, page: OpenPage) -> None:
+    app = page("mentions", role=Role.PRODUCT, mention=negative(lively).id)
+    assert not {"隐藏这一条", "建任务"} & {button.label for button in app.button}
+
+
+def negative(store: Store) -> Mention:
+    return store.search(MentionQuery(sentiments=("negative",)), limit=1).mentions[0]
+
+
+def test_a_store_that_cannot_be_read_is_told_with_an_id_that_stands_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def script() -> None:
+        from dashboard import failures
+        from index.store import StoreUnavailable
+
+        failures.show(StoreUnavailable("database is locked"))
+
+    app = AppTest.from_function(script).run()
+    error_id = re.search(r"编号 (\w{8})", app.error[0].value)
+    assert error_id is not None
+    assert f"id={error_id.group(1)}" in caplog.text
+    assert "database is locked" not in app.error[0].value
