@@ -49,7 +49,7 @@ from index.models import (
 )
 from index.store import Between, MentionQuery, R, Store, VersionConflict
 from nlp.classifier import Classifier
-from nlp.clean import clean
+from nlp.clean import clean, own_words
 from nlp.copies import fold, story_keys, whole_text
 from nlp.load import load_classifier
 from nlp.match import TopicMatcher
@@ -406,8 +406,9 @@ def fold_stories(service: Service, mentions: Sequence[Mention]) -> list[Mention]
 
 
 def read_mentions(classifier: Classifier, mentions: Sequence[Mention]) -> list[Mention]:
-    """Label each mention by its own words: a comment carries its thread's title but does not say it."""
-    texts = [mention.text if mention.kind == "comment" else whole_text(mention) for mention in mentions]
+    """Label each mention by its writer's own words: a comment carries its thread's title but does not say it,
+    and what a forward drags along was said by somebody else."""
+    texts = [own_words(mention.text if mention.kind == "comment" else whole_text(mention)) for mention in mentions]
     return [
         mention.model_copy(update={"labels": labels})
         for mention, labels in zip(mentions, classifier.read(texts), strict=True)

@@ -19,6 +19,7 @@ from index.embedded import EmbeddedStore
 from index.models import (
     Customer,
     Engagement,
+    Intent,
     Mention,
     MentionEdit,
     Notification,
@@ -308,6 +309,16 @@ def test_reposts_are_folded_over_batches_and_runs(service: jobs.Service) -> None
         copies[0].id: True,
         copies[1].id: True,
     }
+
+
+def test_a_forward_is_read_by_its_own_words(service: jobs.Service) -> None:
+    chain = "//@某人:千万别买山岚咖啡，喝完上吐下泻，人在急诊，打客服电话没人接"
+    own, bare = (a_mention(words + chain, topics=()) for words in ("姐妹你现在好点没", ""))
+    spooled(service, [own, bare])
+    jobs.ingest_spool(service)
+    stored = service.store.mentions([own.id, bare.id])
+    assert stored[own.id].intent != Intent.COMPLAINT
+    assert stored[bare.id].intent == Intent.COMPLAINT
 
 
 def test_two_people_who_say_a_few_same_words_are_not_folded(service: jobs.Service) -> None:
