@@ -47,13 +47,16 @@ allow_private = true
 options = { delay_s = 0 }
 """
 ROWS = [
-    {"id": "w:1", "text": "山岚咖啡的新品太好喝了，强烈推荐给大家", "published_at": "2026-11-20T10:00:00+08:00", "platform": "weiyan"},
-    {"id": "w:2", "text": "山岚咖啡喝完拉肚子，退款也没人理，投诉无门", "published_at": "2026-11-20T10:20:00+08:00", "platform": "weiyan"},
-    {"id": "w:3", "text": "请问山岚咖啡几点开门？周末营业吗", "published_at": "2026-11-20T10:40:00+08:00", "platform": "shequ"},
-    {"id": "w:4", "text": "山岚咖啡喝完拉肚子，退款也没人理，投诉无门！", "published_at": "2026-11-21T09:00:00+08:00", "platform": "shequ"},
-    {"id": "w:5", "text": "青屿咖啡的拿铁一般般吧", "published_at": "2026-11-21T11:00:00+08:00", "platform": "shequ"},
-    {"id": "w:6", "text": "今天天气不错", "published_at": "2026-11-21T12:00:00+08:00", "platform": "weiyan"},
-]  # fmt: skip
+    {"id": number, "text": text, "published_at": f"2026-11-{moment}:00+08:00", "platform": platform}
+    for number, moment, platform, text in (
+        ("w:1", "20T10:00", "weiyan", "山岚咖啡的新品太好喝了，强烈推荐给大家"),
+        ("w:2", "20T10:20", "weiyan", "山岚咖啡喝完拉肚子，退款也没人理，投诉无门"),
+        ("w:3", "20T10:40", "shequ", "请问山岚咖啡几点开门？周末营业吗"),
+        ("w:4", "21T09:00", "shequ", "山岚咖啡喝完拉肚子，退款也没人理，投诉无门！"),
+        ("w:5", "21T11:00", "shequ", "青屿咖啡的拿铁一般般吧"),
+        ("w:6", "21T12:00", "weiyan", "今天天气不错"),
+    )
+]
 RSS = """<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>资讯</title>
 <item><title>山岚咖啡在成都开店</title><link>https://example.com/1</link><guid>1</guid>
 <description>山岚咖啡成都首店今日开业。</description><pubDate>Fri, 20 Nov 2026 03:04:05 GMT</pubDate></item>
