@@ -13,6 +13,7 @@ from index.models import Alert, AlertState, Breach, Event, Level, Reason, Rule
 SYSTEM = "system"
 OPENED, RAISED, RESOLVED = "opened", "raised", "resolved"
 LEVEL_RAISED, LEVEL_LOWERED = "level_raised", "level_lowered"
+EVIDENCE_ADDED, EVIDENCE_REMOVED = "evidence_added", "evidence_removed"
 TOLD = (OPENED, RAISED, LEVEL_RAISED, RESOLVED)
 """Lines of the timeline that become messages. A person who lifts the level above the peak calls people, too."""
 LEVEL_WORDS = {Level.BLUE: "蓝色", Level.YELLOW: "黄色", Level.ORANGE: "橙色", Level.RED: "红色"}
@@ -54,7 +55,7 @@ def apply(breach: Breach, alert: Alert | None, now: datetime, rule: Rule) -> tup
         "expected": breach.expected,
         "probability": breach.probability,
         "sentence": breach.sentence,
-        "evidence": breach.evidence or alert.evidence,
+        "evidence": _evidence(breach, alert),
     }
     if breach.level.rank <= alert.peak_level.rank:
         return alert.but(**facts), ()
@@ -198,6 +199,44 @@ def false_alarm(alert: Alert, *, reason: str, actor: str, now: datetime) -> Aler
 def note(alert: Alert, *, text: str, actor: str, now: datetime) -> Alert:
     """A remark in the timeline; possible in every state."""
     return alert.but(timeline=_and(alert, now, actor, "note", _needed(text, "备注")))
+
+
+def add_evidence(alert: Alert, *, mention_id: str, actor: str, now: datetime) -> Alert:
+    """A person's own piece of evidence; it stands first and stays when the next breach brings others."""
+    _must_be_alive(alert, "加入证据")
+    if mention_id in alert.evidence:
+        raise AlertError("这条提及已经是这个预警的证据")
+    return alert.but(
+        evidence=(mention_id, *alert.evidence), timeline=_and(alert, now, actor, EVIDENCE_ADDED, mention_id)
+    )
+
+
+def remove_evidence(alert: Alert, *, mention_id: str, actor: str, now: datetime) -> Alert:
+    """Take back what a person added; what the rule found stays."""
+    if mention_id not in added_evidence(alert):
+        raise AlertError("只能撤下由人加入的证据")
+    return alert.but(
+        evidence=tuple(each for each in alert.evidence if each != mention_id),
+        timeline=_and(alert, now, actor, EVIDENCE_REMOVED, mention_id),
+    )
+
+
+def added_evidence(alert: Alert) -> tuple[str, ...]:
+    """The mentions that people added and did not take back, as the timeline says; the newest first."""
+    added: list[str] = []
+    for event in alert.timeline:
+        if event.action == EVIDENCE_ADDED:
+            added.insert(0, event.note)
+        elif event.action == EVIDENCE_REMOVED:
+            added.remove(event.note)
+    return tuple(added)
+
+
+def _evidence(breach: Breach, alert: Alert) -> tuple[str, ...]:
+    if not breach.evidence:
+        return alert.evidence
+    added = added_evidence(alert)
+    return (*added, *(each for each in breach.evidence if each not in added))
 
 
 def _must_be_alive(alert: Alert, act: str) -> None:

@@ -35,6 +35,8 @@ from index.store import StoreError, VersionConflict
 
 EVERYBODY = tuple(Role)
 HANDLERS = (Role.PR, Role.SERVICE)
+CORRECTED = "correct"
+"""The line of the log by which people find again what they corrected; its note is the mention's id."""
 _TRIES = 3
 
 R = TypeVar("R", Alert, Task, Source)
@@ -61,6 +63,7 @@ def correct(viewer: Viewer, mention_id: str, head: str, value: Any) -> Done:
     kept = mention.review.model_dump() if mention.review else {}
     review = Review(**{**kept, "reviewer": viewer.name, "at": context.clock(), head: value})
     _edit(mention_id, MentionEdit(review=review))
+    _log(viewer, CORRECTED, mention_id)
     return Done(f"已更正为{_said(head, value)}", (restore_review, mention_id, mention.review))
 
 

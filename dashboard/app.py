@@ -4,17 +4,25 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import context, labels, parts, queries
+from dashboard import context, failures, labels, last_known, parts
 from dashboard.sign_in import sign_in_page
 from index.models import Role
+from index.store import StoreError
 
 ASSETS = Path(__file__).with_name("assets")
 
 st.set_page_config(page_title="闻声", page_icon=str(ASSETS / "icon.svg"), layout="wide")
 st.logo(str(ASSETS / "logo.svg"), size="large")
 
-viewer = context.signed_in()
-st.session_state["viewer"] = viewer
+now = context.clock()
+try:
+    viewer, loss = context.who(now)
+    st.session_state["viewer"] = viewer
+except StoreError as error:
+    if not last_known.is_loss(error):
+        raise
+    failures.show(error)
+    st.stop()
 scope = viewer.scope if viewer else ()
 
 
@@ -36,8 +44,7 @@ mentions = st.Page(
     url_path="mentions",
     help="检索、阅读、更正标注、转成任务。",
 )
-n_alerts = queries.n_unacknowledged(scope) if viewer else 0
-n_late = queries.n_overdue(scope, context.clock()) if viewer else 0
+n_alerts, n_late = parts.frame_counts(scope, now, loss) if viewer else (0, 0)
 alerts = st.Page(
     "app_pages/alerts.py",
     title=counted("预警", n_alerts),
@@ -92,4 +99,24 @@ if not st.session_state.get("landed"):
         st.switch_page(tasks)
 
 parts.said()
-page.run()
+
+
+def view() -> tuple[object, ...]:
+    """What the page's answers depend on."""
+    params = tuple(sorted((name, tuple(st.query_params.get_all(name))) for name in st.query_params))
+    return (scope, page.url_path, params)
+
+
+if loss is not None:
+    parts.lost(loss)
+try:
+    with last_known.run(view(), now, loss, also=view):
+        page.run()
+except StoreError as error:
+    if not last_known.is_loss(error):
+        raise
+    if loss is not None:
+        failures.show_unknown(loss)
+    else:
+        last_known.lose(failures.note(error), now)
+        st.rerun()

@@ -9,7 +9,7 @@ from alerts import crisis, tasks
 from dashboard import context, formats, labels, queries
 from dashboard.access import Viewer
 from dashboard.actions import HANDLERS, ActionError, Done, allow, change, seen_mention
-from index.models import Alert, Level, Mute, Role, Task
+from index.models import Alert, Level, Mention, Mute, Role, Task
 from index.store import StoreError, VersionConflict
 
 # ------------------------------------------------------------------------------------------------ alerts
@@ -85,28 +85,54 @@ def note_alert(viewer: Viewer, alert_id: str, text: str) -> Done:
     return Done("备注已记入时间线")
 
 
+def add_evidence(viewer: Viewer, alert_id: str, mention_id: str) -> Done:
+    """Put a mention into an alert that is not over."""
+    mention = seen_mention(viewer, mention_id, (Role.PR,))
+    before = _change_alert(
+        viewer,
+        alert_id,
+        lambda alert, now: crisis.add_evidence(alert, mention_id=mention.id, actor=viewer.name, now=now),
+    )
+    what = f"{labels.LEVEL[before.level]}预警: {before.sentence[:24]}"
+    return Done(f"已作为证据加入{what}", (remove_evidence, alert_id, mention_id))
+
+
+def remove_evidence(viewer: Viewer, alert_id: str, mention_id: str) -> Done:
+    _change_alert(
+        viewer,
+        alert_id,
+        lambda alert, now: crisis.remove_evidence(alert, mention_id=mention_id, actor=viewer.name, now=now),
+    )
+    return Done("已从预警撤下")
+
+
 # ----------------------------------------------------------------------------------------------- tasks
 
 
 def make_task(viewer: Viewer, mention_id: str) -> Done:
-    mention = seen_mention(viewer, mention_id, HANDLERS)
+    task = new_task(viewer, seen_mention(viewer, mention_id, HANDLERS))
+    if task is None:
+        raise ActionError("这条提及已经有任务了")
+    return Done(f"已建任务, 优先级{labels.PRIORITY[task.priority]}", (dismiss, task.id, "误建"))
+
+
+def new_task(viewer: Viewer, mention: Mention) -> Task | None:
+    """The stored task of a mention that the viewer may hand on; None where it has one already."""
     topic = next((topic for topic in mention.topics if queries.visible(viewer.scope, (topic,))), "")
-    customer = queries.customer(mention.customer_id) if mention.customer_id else None
     task = tasks.make_task(
         mention,
         topic=topic,
-        customer=customer,
+        customer=queries.customer(mention.customer_id) if mention.customer_id else None,
         sla=context.settings().sla,
         actor=viewer.name,
         now=context.clock(),
     )
     try:
-        context.store().put(task)
-    except VersionConflict as error:
-        raise ActionError("这条提及已经有任务了") from error
+        return context.store().put(task)
+    except VersionConflict:
+        return None
     except StoreError as error:
         raise ActionError(f"没有保存: {error}") from error
-    return Done(f"已建任务, 优先级{labels.PRIORITY[task.priority]}", (dismiss, task.id, "误建"))
 
 
 def claim(viewer: Viewer, task_id: str) -> Done:

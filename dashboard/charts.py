@@ -72,13 +72,15 @@ def series(axis: Buckets, counts: Counts, sentiment: Sentiment | None = None) ->
 
 
 def net_series(axis: Buckets, counts: Counts) -> list[float]:
-    """Net sentiment along the axis; where nothing was read it stays where it was."""
-    net, last = [], 0.0
+    """Net sentiment along the axis from the first part that was read; where nothing was read it stays where it was."""
+    net: list[float] = []
     each = zip(*(series(axis, counts, sentiment) for sentiment in ORDER), strict=True)
     for negative, neutral, positive in each:
         n_read = negative + neutral + positive
-        last = round((positive - negative) / n_read * 100, 1) if n_read else last
-        net.append(last)
+        if n_read:
+            net.append(round((positive - negative) / n_read * 100, 1))
+        elif net:
+            net.append(net[-1])
     return net
 
 

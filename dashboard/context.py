@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import access
+from dashboard import access, failures, last_known
 from dashboard.access import Viewer
+from dashboard.last_known import Loss
 from index.open import open_store
-from index.store import Store
+from index.store import Store, StoreError
 from settings import Settings, load
 
 
@@ -25,6 +26,16 @@ def store() -> Store:
 
 def clock() -> datetime:
     return datetime.now(UTC)
+
+
+def moment() -> datetime:
+    """The present for what a page shows: one instant for a whole run, an earlier one while the store is lost."""
+    return last_known.moment() or clock()
+
+
+def on_phone() -> bool:
+    """By what the browser says of itself: the width of the window is not known here."""
+    return "Mobi" in (st.context.headers.get("User-Agent") or "")
 
 
 def start_session(token: str) -> None:
@@ -45,6 +56,28 @@ def cookie() -> str | None:
 
 def signed_in() -> Viewer | None:
     return access.viewer_of(store(), token(), now=clock())
+
+
+def who(now: datetime) -> tuple[Viewer | None, Loss | None]:
+    """The person signed in; while the store is lost, as last known, with the loss. Raises StoreError if unknown."""
+    key = token()
+    if key is None:
+        return None, None
+    if not last_known.resting(now):
+        try:
+            person = signed_in()
+        except StoreError as error:
+            if not last_known.is_loss(error):
+                raise
+            last_known.lose(failures.note(error), now)
+        else:
+            last_known.found_again()
+            last_known.keep_viewer(key, person, now)
+            return person, None
+    known = last_known.viewer(key, now)
+    if known is None:
+        raise last_known.NotKnown("数据库连不上, 也不知道是谁在访问")
+    return known, last_known.present_loss()
 
 
 def viewer() -> Viewer:

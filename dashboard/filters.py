@@ -45,6 +45,8 @@ class Filters:
     polarity: Sentiment | None = None
     unsure: bool = False
     hidden: bool = False
+    mine: bool = False
+    """Not part of the query: only what the viewer has taken as a task or corrected."""
 
     def but(self, **changes: Any) -> Filters:
         return replace(self, **changes)
@@ -109,12 +111,13 @@ class Filters:
             "polarity": [self.polarity],
             "unsure": ["1" if self.unsure else None],
             "hidden": ["1" if self.hidden else None],
+            "mine": ["1" if self.mine else None],
         }
         kept = {name: [str(text) for text in values if text] for name, values in texts.items()}
         return {name: values for name, values in kept.items() if values}
 
 
-ONLY_IN_URL = ("since", "until", "story", "persona", "customer", "polarity", "unsure", "hidden")
+ONLY_IN_URL = ("since", "until", "story", "persona", "customer", "polarity", "unsure", "hidden", "mine")
 IN_ROW = ("topic", "time", "days", "platform", "q", "sentiment", "intent", "severity", "aspect", "source", "copies")
 PARAMS = frozenset((*IN_ROW, *ONLY_IN_URL))
 
@@ -147,6 +150,7 @@ def from_params(params: Mapping[str, Sequence[str]]) -> Filters:
         polarity=Sentiment(polarity) if polarity in list(Sentiment) else None,
         unsure=one("unsure") == "1",
         hidden=one("hidden") == "1",
+        mine=one("mine") == "1",
     )
 
 

@@ -188,6 +188,7 @@ ROLE = {Role.PR: "公关", Role.SERVICE: "客服", Role.PRODUCT: "产品", Role.
 OUTCOMES_OF_TASK = ("已解决", "已退款或补偿", "已解释", "转其他部门", "客户未再回应")
 DISMISS_REASONS = ("与本品牌无关", "广告或灌水", "重复任务", "无需回复")
 HIDE_REASONS = ("与监测主题无关", "广告或灌水", "原文已删除", "涉及个人隐私")
+OTHER_REASON = "其他 (写在下面)"
 
 ACTION = {
     "opened": "预警产生",
@@ -213,6 +214,8 @@ ACTION = {
     "reopened": "重新打开",
     "sent": "发送通知",
     "overdue": "任务超时",
+    "evidence_added": "加入证据",
+    "evidence_removed": "撤下证据",
 }
 
 
@@ -223,6 +226,11 @@ def silence(reason: str) -> str:
 
 def platform(name: str) -> str:
     return PLATFORM.get(name, name)
+
+
+def channel(name: str) -> str:
+    """A channel as its owner named it; the built-in one in Chinese."""
+    return {"inbox": "站内", "log": "日志"}.get(name, name)
 
 
 def aspect(name: str) -> str:

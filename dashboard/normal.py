@@ -11,12 +11,18 @@ from statistics import median
 
 MIN_SAMPLES = 3
 MIN_LIFT = 1.5
+_NICKNAMES = re.compile(r"(?://|回复\s*)?@[\w\-\u00b7]+[:：]?")
+"""`//@Leo阿星:` and `@某人`: who is answered or passed on, not what is said."""
+_LINKS = re.compile(r"https?://\S+|[\w.]+\.(?:com|cn|example)\S*")
 _RUN = re.compile(r"[\u4e00-\u9fff]+|[A-Za-z]{3,}")
 _PARTICLES = frozenset(
     "的了是在我他她它你们这那就都也还很又和与或但而及被把给让对从到吗呢吧啊呀哦嘛么个只太有没不去来说要会能可上下里中大小多少好真再才最更啦着过得地"
 )
 
-_EMPTY_WORDS = frozenset(("昨天", "今天", "明天", "现在", "已经", "自己", "知道", "一个", "这个", "那个", "什么"))
+_EMPTY = re.compile(
+    "昨天|今天|明天|昨晚|今晚|现在|已经|自己|知道|一个|这个|那个|什么|开始|时候|觉得|还是|真的|感觉|有点|大家|一样|怎么|可以"
+)
+"""Words that say nothing about a subject; a longer word does not reach across one."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,8 @@ def rising_words(
 
     lift = ((n + 1) / (N + 1)) / ((m + 1) / (M + 1)), with n of N texts now and m of M before. A word is
     taken only if different characters stand on both of its sides (else it is a piece of a longer one), and
-    it gives way to one that it overlaps. Pieces of names are left out: what is listened for is no news.
+    it gives way to one that it overlaps; of a word and its piece (拉肚子, 拉肚) the longer one is named where it
+    is nearly as frequent. Pieces of names are left out: what is listened for is no news. Nicknames do not count.
     """
     counts, free = _frequencies(now)
     past, _ = _frequencies(before)
@@ -78,6 +85,7 @@ def rising_words(
         lift = ((n + 1) / (len(now) + 1)) / ((past[word] + 1) / (len(before) + 1))
         if lift >= MIN_LIFT:
             found.append(RisingWord(word, n, lift))
+    found = _without_pieces(found)
     found.sort(key=_weight, reverse=True)
     chosen: list[RisingWord] = []
     for candidate in found:
@@ -100,6 +108,16 @@ def _weight(word: RisingWord) -> float:
     return word.n * math.log(word.lift) * math.sqrt(len(word.word))
 
 
+def _without_pieces(found: Sequence[RisingWord]) -> list[RisingWord]:
+    """Without those that stand nearly always inside a longer one."""
+    longer = [word for word in found if len(word.word) > 2]
+    return [
+        word
+        for word in found
+        if not any(word.word != other.word and word.word in other.word and other.n >= 0.7 * word.n for other in longer)
+    ]
+
+
 def _overlap(one: str, other: str) -> bool:
     if one in other or other in one:
         return True
@@ -112,7 +130,7 @@ def _frequencies(texts: Sequence[str]) -> tuple[Counter[str], set[str]]:
     beside: dict[str, tuple[set[str], set[str]]] = {}
     for number, text in enumerate(texts):
         words = set()
-        for run in _RUN.findall(text):
+        for run in _RUN.findall(_EMPTY.sub(" ", _LINKS.sub(" ", _NICKNAMES.sub(" ", text)))):
             if run.isascii():
                 words.add(run.lower())
                 beside.setdefault(run.lower(), ({"", str(number)}, {"", str(number)}))
@@ -120,7 +138,7 @@ def _frequencies(texts: Sequence[str]) -> tuple[Counter[str], set[str]]:
             for size in (2, 3, 4):
                 for start in range(len(run) - size + 1):
                     word = run[start : start + size]
-                    if word[0] in _PARTICLES or word[-1] in _PARTICLES or word in _EMPTY_WORDS:
+                    if word[0] in _PARTICLES or word[-1] in _PARTICLES:
                         continue
                     words.add(word)
                     left, right = beside.setdefault(word, (set(), set()))

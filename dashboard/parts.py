@@ -9,17 +9,20 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import context, filters, formats, labels, markup, queries
+from dashboard import context, failures, filters, formats, labels, last_known, markup, queries
 from dashboard.actions import ActionError, Done
 from dashboard.filters import Filters
+from dashboard.last_known import Loss
 from index.models import Event, Mention, Sentiment, Source, Task
 from index.query import parse
-from index.store import QueryError
+from index.store import QueryError, StoreError
 
 SOURCES_PAGE = "app_pages/sources.py"
 TASKS_PAGE = "app_pages/tasks.py"
 ALERTS_PAGE = "app_pages/alerts.py"
 CUSTOMERS_PAGE = "app_pages/customers.py"
+SEARCH_AFTER = "1500ms"
+"""A search box searches by itself after this pause; Enter searches at once."""
 QUERY_HELP = """
 | 写法 | 找到 |
 |---|---|
@@ -36,14 +39,26 @@ QUERY_HELP = """
 # ------------------------------------------------------------------------------------- doing and undoing
 
 
+@dataclass(frozen=True)
+class Typed:
+    """As an argument of act: what stands in this input at the click; the button was drawn before it was typed."""
+
+    key: str
+
+
 def act(action: Callable[..., Done], *args: Any) -> None:
     """A callback: do it as the person signed in, then say what was done or why not."""
     state = st.session_state
     state.pop("undo", None)
+    given = [(state.get(each.key) or "") if isinstance(each, Typed) else each for each in args]
     try:
-        done = action(context.viewer(), *args)
+        done = action(context.viewer(), *given)
     except ActionError as error:
         state["said"] = (str(error), "error")
+        return
+    except StoreError as error:
+        error_id = failures.note(error)
+        state["said"] = (f"没有执行: 数据库现在用不了, 请稍后再试 (编号 {error_id})", "error")
         return
     state["said"] = (done.text, "check_circle")
     if done.undo:
@@ -104,17 +119,50 @@ def freshness(sources: Iterable[Source], now: datetime) -> Freshness:
 
 def head(title: str, question: str) -> None:
     """The title of a page, the question it answers, and at the right how fresh the data are."""
-    found = freshness(queries.sources(), context.clock())
+    found = freshness(queries.sources(), context.moment())
+    colour = "orange" if found.amber else "gray"
+    if last_known.is_old():
+        found, colour = Freshness(f"旧数据, 读于 {formats.ago(context.moment(), context.clock())}", amber=True), "gray"
     with st.container(horizontal=True, vertical_alignment="bottom", horizontal_alignment="distribute"):
         with st.container(gap="xxsmall", width="content"):
             st.title(title, anchor=False)
             st.caption(question)
         st.page_link(
             SOURCES_PAGE,
-            label=f":orange[{found.text}]" if found.amber else f":gray[{found.text}]",
+            label=f":{colour}[{found.text}]",
             icon=":material/warning:" if found.amber else ":material/update:",
             help="来源超过两个采集周期没有成功, 或最近一次采集失败, 就算异常。点击查看来源。",
         )
+
+
+def frame_counts(scope: tuple[str, ...], now: datetime, loss: Loss | None) -> tuple[int, int]:
+    """Alerts that nobody has acknowledged and tasks that are late, for the navigation."""
+    try:
+        with last_known.run(("frame", scope), now, loss):
+            at = context.moment()
+            return queries.n_unacknowledged(scope), queries.n_overdue(scope, at)
+    except last_known.NotKnown:
+        return 0, 0
+
+
+@st.fragment(run_every=5)
+def lost(loss: Loss) -> None:
+    """The banner of a lost store; as soon as it answers again, the page is drawn anew."""
+    now = context.clock()
+    if not last_known.resting(now):
+        try:
+            context.signed_in()
+        except StoreError:
+            last_known.lose(loss.error_id, now)
+        else:
+            last_known.found_again()
+            st.rerun(scope="app")
+    st.warning(
+        f"{formats.when(loss.at, now)} 起读不到数据。下面是断开之前看到的数据, 会变旧; 现在所做的操作都不会保存。"
+        f"恢复后本页自动刷新; 若持续出现, 请把编号 {loss.error_id} 发给管理员。",
+        title="数据库连不上",
+        icon=":material/cloud_off:",
+    )
 
 
 def filter_row(*, searchable: bool = False) -> Filters:
@@ -131,6 +179,7 @@ def filter_row(*, searchable: bool = False) -> Filters:
             text = st.text_input(
                 "检索",
                 key="q",
+                live=SEARCH_AFTER,
                 placeholder="检索提及, 例如: 拉肚子 -加盟",
                 icon=":material/search:",
                 label_visibility="collapsed",
@@ -242,10 +291,10 @@ def original(mention: Mention) -> None:
         st.caption("来源没有给出原文链接")
 
 
-def quote(mention: Mention, now: datetime, *, key: str, found: Sequence[str] = ()) -> None:
+def quote(mention: Mention, now: datetime, *, key: str, found: Sequence[str] = (), note: str = "") -> None:
     """A short mention among others, with a button that opens it."""
-    with st.container(border=True, gap="xsmall"):
-        st.caption(who_line(mention, now))
+    with st.container(border=True, gap="xsmall", height="stretch"):
+        st.caption(who_line(mention, now) + (f" {markup.badge(note, 'violet')}" if note else ""))
         st.markdown(markup.snippet(mention.text, tuple(found), limit=110))
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(label_line(mention), width="stretch")

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from heapq import nlargest
 from typing import Any
 
 import streamlit as st
 
 from dashboard.context import store
+from dashboard.fitting import fits
+from dashboard.last_known import remembered
 from dashboard.normal import RisingWord, rising_words
 from index.models import (
     Account,
@@ -20,6 +23,7 @@ from index.models import (
     AlertState,
     Customer,
     Link,
+    LogEntry,
     Mention,
     Notification,
     Outcome,
@@ -56,21 +60,25 @@ def visible(scope: Scope, topics: Collection[str]) -> bool:
 # ---------------------------------------------------------------------------------------------- mentions
 
 
+@remembered
 @st.cache_data(ttl=_LIVE_S, max_entries=2000, show_spinner=False, hash_funcs=_HASH)
 def count(scope: Scope, query: MentionQuery) -> int:
     return store().count(narrow(scope, query))
 
 
+@remembered
 @st.cache_data(ttl=_LIVE_S, max_entries=1000, show_spinner=False, hash_funcs=_HASH)
 def group(scope: Scope, query: MentionQuery, by: tuple[Dimension, ...]) -> dict[tuple[str, ...], int]:
     return store().group(narrow(scope, query), by)
 
 
+@remembered
 @st.cache_data(ttl=_LIVE_S, max_entries=200, show_spinner=False, hash_funcs=_HASH)
 def page(scope: Scope, query: MentionQuery, limit: int, *, oldest_first: bool = False) -> Page:
     return store().search(narrow(scope, query), limit=limit, oldest_first=oldest_first)
 
 
+@remembered
 @st.cache_data(ttl=120, max_entries=100, show_spinner=False, hash_funcs=_HASH)
 def rising(
     scope: Scope, recent: MentionQuery, earlier: MentionQuery, names: frozenset[str], among: int = 400
@@ -100,17 +108,19 @@ def mention(scope: Scope, mention_id: str) -> Mention | None:
     return mentions(scope, (mention_id,)).get(mention_id)
 
 
+@remembered
 def mentions(scope: Scope, ids: Collection[str]) -> dict[str, Mention]:
     found = store().mentions(ids) if ids else {}
     return {key: mention for key, mention in found.items() if visible(scope, mention.topics)}
 
 
-@st.cache_data(ttl=_LIVE_S, max_entries=200, show_spinner=False, hash_funcs=_HASH)
+@remembered
+@st.cache_data(ttl=60, max_entries=200, show_spinner=False, hash_funcs=_HASH)
 def stories(scope: Scope, query: MentionQuery, limit: int = 5) -> list[tuple[Mention, int, tuple[str, ...]]]:
     """The most copied stories: first mention, number of mentions with it, platforms by count."""
     with_copies = query.model_copy(update={"copies": "all"})
-    sizes = {key[0]: n for key, n in group(scope, with_copies, ("story",)).items() if key[0] and n > 1}
-    biggest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:limit]
+    sizes = {key[0]: n for key, n in store().group(narrow(scope, with_copies), ("story",)).items() if key[0] and n > 1}
+    biggest = nlargest(limit, sizes, key=sizes.__getitem__)
     firsts = mentions(scope, biggest)
     found = []
     for story_id in biggest:
@@ -122,12 +132,24 @@ def stories(scope: Scope, query: MentionQuery, limit: int = 5) -> list[tuple[Men
     return found
 
 
+def n_copies(scope: Scope, query: MentionQuery, found: Sequence[Mention]) -> dict[str, int]:
+    """Story id -> how many others of the period and platforms say the same as one of these.
+
+    Asked story by story without the text: each is a look into an index, while a count of all stories reads all.
+    """
+    same = query.model_copy(update={"copies": "all", "text": ""})
+    stories = {mention.story_id for mention in found if mention.story_id}
+    return {story: count(scope, same.model_copy(update={"story_id": story})) - 1 for story in stories}
+
+
+@remembered
 @st.cache_data(ttl=_LIVE_S, max_entries=200, show_spinner=False, hash_funcs=_HASH)
 def oldest(scope: Scope, query: MentionQuery) -> Mention | None:
     found = store().search(narrow(scope, query), limit=1, oldest_first=True).mentions
     return found[0] if found else None
 
 
+@remembered
 @st.cache_data(ttl=_LIVE_S, max_entries=200, show_spinner=False, hash_funcs=_HASH)
 def loudest(scope: Scope, query: MentionQuery, limit: int = 5, among: int = 500) -> list[Mention]:
     """One mention of each persona with the most followers, among the newest."""
@@ -144,13 +166,29 @@ def _followers(mention: Mention) -> int:
 
 def forget() -> None:
     """After a write: the next reads come from the store."""
-    for cached in (count, group, page, rising, stories, oldest, loudest):
-        cached.clear()
+    st.cache_data.clear()
+
+
+@remembered
+def mine(scope: Scope, query: MentionQuery, name: str, *, among: int = 500) -> list[Mention]:
+    """Of what this person has taken as a task or corrected lately, the mentions that match; newest first."""
+    taken = store().find(Task, {"owner": name}, order_by="created_at", descending=True, limit=among)
+    corrected = store().find(
+        LogEntry, {"actor": name, "action": "correct"}, order_by="at", descending=True, limit=among
+    )
+    ids = {*(task.mention_id for task in taken), *(entry.note for entry in corrected)}
+    found = [mention for mention in mentions(scope, sorted(ids)).values() if fits(query, mention)]
+    return sorted(found, key=_published, reverse=True)
+
+
+def _published(mention: Mention) -> datetime:
+    return mention.published_at
 
 
 # ----------------------------------------------------------------------------------------------- records
 
 
+@remembered
 @st.cache_data(ttl=60, max_entries=1, show_spinner=False)
 def all_topics() -> list[Topic]:
     return store().find(Topic)
@@ -163,26 +201,31 @@ def topics(scope: Scope) -> dict[str, Topic]:
     return {topic.id: topic for topic in sorted(seen, key=lambda topic: (order.index(topic.kind), topic.name))}
 
 
+@remembered
 @st.cache_data(ttl=60, max_entries=1, show_spinner=False)
 def colleagues() -> list[str]:
     """The names of those who can be asked to take something."""
     return sorted(account.name for account in store().find(Account) if not account.disabled)
 
 
+@remembered
 def sources() -> list[Source]:
     return store().find(Source, order_by="id")
 
 
+@remembered
 def runs(source_id: str, *, limit: int = 20) -> list[Run]:
     return store().find(Run, {"source": source_id}, order_by="started_at", descending=True, limit=limit)
 
 
+@remembered
 def last_messages(found: Sequence[Source]) -> dict[str, str]:
     """Source id -> what its last run said to people, where it said something."""
     last = {source.id: store().get(Run, source.last_run_id) for source in found if source.last_run_id}
     return {source_id: run.message for source_id, run in last.items() if run is not None and run.message}
 
 
+@remembered
 def alerts(scope: Scope, *, resolved: bool = False, since: datetime | None = None, limit: int = 100) -> list[Alert]:
     """Open ones (worst and newest first), or those resolved."""
     where: dict[str, Any] = {
@@ -198,21 +241,25 @@ def alerts(scope: Scope, *, resolved: bool = False, since: datetime | None = Non
     return sorted(found, key=lambda alert: (alert.state != AlertState.OPEN, -alert.level.rank))
 
 
+@remembered
 def alert(scope: Scope, alert_id: str) -> Alert | None:
     found = store().get(Alert, alert_id)
     seen = found is not None and (found.topic == NO_TOPIC_OF_SOURCE or visible(scope, (found.topic,)))
     return found if seen else None
 
 
+@remembered
 def notifications(subject_id: str) -> list[Notification]:
     return store().find(Notification, {"subject_id": subject_id}, order_by="created_at", descending=True, limit=30)
 
 
+@remembered
 def task(scope: Scope, task_id: str) -> Task | None:
     found = store().get(Task, task_id)
     return found if found is not None and visible(scope, (found.topic,)) else None
 
 
+@remembered
 def tasks(scope: Scope, where: Mapping[str, Any], *, newest_first: bool = False, limit: int = 200) -> list[Task]:
     """Those due first, or the newest."""
     conditions = {**where, **({"topic": scope} if scope else {})}
@@ -220,6 +267,7 @@ def tasks(scope: Scope, where: Mapping[str, Any], *, newest_first: bool = False,
     return store().find(Task, conditions, order_by=order, descending=newest_first, limit=limit)
 
 
+@remembered
 def n_tasks(scope: Scope, where: Mapping[str, Any]) -> int:
     return store().tally(Task, {**where, **({"topic": scope} if scope else {})})
 
@@ -229,35 +277,42 @@ def n_overdue(scope: Scope, now: datetime) -> int:
     return n_tasks(scope, {"state": (TaskState.OPEN, TaskState.CLAIMED), "due_at": Between(lt=now)})
 
 
+@remembered
 def n_unacknowledged(scope: Scope) -> int:
     topics = {"topic": (*scope, NO_TOPIC_OF_SOURCE)} if scope else {}
     return store().tally(Alert, {"state": AlertState.OPEN, **topics})
 
 
+@remembered
 def task_of(mention_id: str) -> Task | None:
     found = store().find(Task, {"mention_id": mention_id}, limit=1)
     return found[0] if found else None
 
 
+@remembered
 def tasks_of(mention_ids: Sequence[str]) -> dict[str, Task]:
     if not mention_ids:
         return {}
     return {task.mention_id: task for task in store().find(Task, {"mention_id": tuple(mention_ids)})}
 
 
+@remembered
 def customer(customer_id: str) -> Customer | None:
     return store().get(Customer, customer_id)
 
 
+@remembered
 def customers_named(ids: Collection[str]) -> dict[str, Customer]:
     found = {key: store().get(Customer, key) for key in set(ids)}
     return {key: customer for key, customer in found.items() if customer is not None}
 
 
+@remembered
 def links(where: Mapping[str, Any]) -> list[Link]:
     return store().find(Link, where)
 
 
+@remembered
 def find_customers(text: str, *, limit: int = 30) -> list[Customer]:
     """By number, order number, phone tail, handle, or a part of the name."""
     text = text.strip()

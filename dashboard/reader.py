@@ -13,7 +13,6 @@ from index.models import ASPECTS, Intent, LinkState, Mention, Role, Sentiment, T
 from index.store import MentionQuery
 
 NOT_SAID = "未提到"
-OTHER_REASON = "其他 (写在下面)"
 
 
 def show(mention: Mention, now: datetime) -> None:
@@ -97,7 +96,7 @@ def _labels(mention: Mention) -> None:
             _aspects(mention, key)
     if mention.review:
         by = markup.escape(mention.review.reviewer)
-        st.caption(f"{by} 于 {formats.when(mention.review.at, context.clock())} 更正; 人工标注优先于模型。")
+        st.caption(f"{by} 于 {formats.when(mention.review.at, context.moment())} 更正; 人工标注优先于模型。")
     if read:
         st.caption(f"模型版本 {markup.escape(read.model_version)}")
     else:
@@ -157,7 +156,7 @@ def _fix_aspect(mention_id: str, name: str, key: str) -> None:
 
 
 def _acts(mention: Mention) -> None:
-    task = queries.task_of(mention.id)
+    viewer, task = context.viewer(), queries.task_of(mention.id)
     with st.container(horizontal=True):
         if task is None:
             st.button(
@@ -171,6 +170,8 @@ def _acts(mention: Mention) -> None:
             )
         else:
             _open_task(task)
+        if viewer.may(Role.PR):
+            _to_alert(mention)
         if mention.hidden:
             st.button(
                 "取消隐藏",
@@ -181,14 +182,38 @@ def _acts(mention: Mention) -> None:
             )
         else:
             with st.popover("隐藏", icon=":material/visibility_off:"):
-                reason = st.radio("原因", [*labels.HIDE_REASONS, OTHER_REASON], key=f"hide_why_{mention.id}")
-                other = st.text_input("补充说明", key=f"hide_note_{mention.id}")
+                reason = st.radio("原因", [*labels.HIDE_REASONS, labels.OTHER_REASON], key=f"hide_why_{mention.id}")
+                other = parts.Typed(f"hide_note_{mention.id}")
+                if reason == labels.OTHER_REASON:
+                    st.text_input("补充说明", key=other.key, live=True)
                 st.button(
                     "隐藏这一条",
                     key="hide",
                     on_click=parts.act,
-                    args=(actions.hide, mention.id, other if reason == OTHER_REASON else reason),
+                    args=(actions.hide, mention.id, other if reason == labels.OTHER_REASON else reason),
                 )
+
+
+def _to_alert(mention: Mention) -> None:
+    """Those about the mention's own topics first."""
+    alive = [alert for alert in queries.alerts(context.viewer().scope) if mention.id not in alert.evidence]
+    topics = queries.topics(context.viewer().scope)
+    named = {
+        alert.id: " · ".join(
+            (
+                labels.LEVEL[alert.level],
+                topics[alert.topic].name if alert.topic in topics else "来源",
+                alert.sentence[:24],
+            )
+        )
+        for alert in sorted(alive, key=lambda alert: alert.topic not in mention.topics)
+    }
+    with st.popover("加入预警", icon=":material/crisis_alert:"):
+        if not named:
+            st.caption("没有可以加入的预警: 都已解除, 或者已经有这一条。")
+            return
+        picked = st.selectbox("作为证据加入", list(named), format_func=named.__getitem__, key=f"to_alert_{mention.id}")
+        st.button("加入", key="add_evidence", on_click=parts.act, args=(casework.add_evidence, picked, mention.id))
 
 
 def _open_task(task: Task) -> None:
@@ -223,7 +248,7 @@ def _customer(mention: Mention) -> None:
             )
     if not links:
         with st.popover("关联客户", icon=":material/person_add:", type="tertiary"):
-            wanted = st.text_input("姓名、尾号、账号或订单号", key=f"find_customer_{mention.id}")
+            wanted = st.text_input("姓名、尾号、账号或订单号", key=f"find_customer_{mention.id}", live=True)
             found = queries.find_customers(wanted, limit=8) if wanted.strip() else []
             picked = st.selectbox(
                 "客户",
@@ -233,7 +258,8 @@ def _customer(mention: Mention) -> None:
                 placeholder="先在上面搜索" if not found else "选择客户",
                 key=f"pick_customer_{mention.id}",
             )
-            evidence = st.text_input("依据", key=f"link_why_{mention.id}", placeholder="例如: 客户来电说明是本人发的")
+            evidence = parts.Typed(f"link_why_{mention.id}")
+            st.text_input("依据", key=evidence.key, placeholder="例如: 客户来电说明是本人发的", live=True)
             st.button(
                 "关联",
                 key="link_customer",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard import access, context, labels
+from dashboard import access, context, failures, labels
 from index.store import StoreError
 
 LOGO = str(Path(__file__).with_name("assets") / "logo.svg")
@@ -21,8 +21,10 @@ FOR_WHAT = {
 def enter(name: str) -> None:
     try:
         context.start_session(access.enter_sample(context.store(), name, now=context.clock()))
-    except (access.AccessError, StoreError) as error:
+    except access.AccessError as error:
         st.session_state["sign_in_error"] = str(error)
+    except StoreError as error:
+        st.session_state["sign_in_error"] = f"现在无法进入: 数据库连不上, 请稍后再试 (编号 {failures.note(error)})"
 
 
 def check() -> None:
@@ -31,6 +33,9 @@ def check() -> None:
         token = access.sign_in(context.store(), state["login"], state["password"], now=context.clock())
     except access.AccessError as error:
         state["sign_in_error"] = str(error)
+        return
+    except StoreError as error:
+        state["sign_in_error"] = f"现在无法登录: 数据库连不上, 请稍后再试 (编号 {failures.note(error)})"
         return
     context.start_session(token)
 

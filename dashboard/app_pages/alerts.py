@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import streamlit as st
 
+from alerts import crisis
 from dashboard import casework, charts, context, formats, labels, markup, parts, pulse, queries
 from dashboard.filters import Filters
 from index.models import Alert, AlertState, Level, Reason, Role
@@ -16,7 +17,7 @@ OPEN, OVER = "未解除", "已解除"
 
 viewer = context.viewer()
 scope = viewer.scope
-now = context.clock()
+now = context.moment()
 parts.head("预警", "发生了什么, 谁在处理")
 
 
@@ -105,7 +106,6 @@ def show_one(alert: Alert) -> None:
         if alert.reason != Reason.SOURCE_QUIET:
             show_chart(alert)
             show_stories(alert)
-        show_evidence(alert)
     with right:
         if alert.reason != Reason.SOURCE_QUIET:
             show_spread(alert)
@@ -114,12 +114,16 @@ def show_one(alert: Alert) -> None:
             parts.timeline(alert.timeline, now)
             show_messages(alert)
             if viewer.may(Role.PR):
-                note = st.text_input(
-                    "备注", key=f"note_{alert.id}_{alert.version}", placeholder="写下进展, 同事都能看到"
+                key = f"note_{alert.id}_{alert.version}"
+                st.text_input("备注", key=key, placeholder="写下进展, 同事都能看到", live=True)
+                st.button(
+                    "记入时间线",
+                    key="note",
+                    icon=":material/edit_note:",
+                    on_click=parts.act,
+                    args=(casework.note_alert, alert.id, parts.Typed(key)),
                 )
-                if note:
-                    parts.act(casework.note_alert, alert.id, note)
-                    st.rerun()
+    show_evidence(alert)
 
 
 def show_acts(alert: Alert) -> None:
@@ -149,7 +153,8 @@ def show_acts(alert: Alert) -> None:
                 format_func=labels.LEVEL.__getitem__,
                 key="level",
             )
-            why = st.text_input("原因", key="level_why", placeholder="必填, 会记入时间线")
+            st.text_input("原因", key="level_why", placeholder="必填, 会记入时间线", live=True)
+            why = parts.Typed("level_why")
             st.button("调整", key="set_level", on_click=parts.act, args=(casework.set_level, alert.id, level, why))
         if alert.muted_until and alert.muted_until > now:
             st.button(
@@ -169,20 +174,22 @@ def show_acts(alert: Alert) -> None:
                     format_func=MUTE_HOURS.__getitem__,
                     key="mute_for",
                 )
-                why = st.text_input("原因", key="mute_why")
+                st.text_input("原因", key="mute_why", live=True)
+                why = parts.Typed("mute_why")
                 st.button("静音", key="mute", on_click=parts.act, args=(casework.mute, alert.id, hours, why))
         with st.popover("解除", icon=":material/task_alt:"):
-            why = st.text_input("原因", key="resolve_why", placeholder="必填, 例如: 已发声明, 声量回落")
+            st.text_input("原因", key="resolve_why", placeholder="必填, 例如: 已发声明, 声量回落", live=True)
+            why = parts.Typed("resolve_why")
             st.button("解除预警", key="resolve", on_click=parts.act, args=(casework.resolve, alert.id, why))
         with st.popover("是误报", icon=":material/thumb_down:"):
-            why = st.radio("为什么", FALSE_REASONS, key="false_why")
+            false_why = st.radio("为什么", FALSE_REASONS, key="false_why")
             quiet = st.toggle("同一规则和主题静音 1 天", key="false_mute")
             st.caption("若是阈值太低, 请在 settings.toml 里提高这条规则的 at_least 或调低 probability。")
             st.button(
                 "标为误报",
                 key="false_alarm",
                 on_click=parts.act,
-                args=(casework.false_alarm, alert.id, why, 24 if quiet else 0),
+                args=(casework.false_alarm, alert.id, false_why, 24 if quiet else 0),
             )
 
 
@@ -220,9 +227,12 @@ def show_evidence(alert: Alert) -> None:
         st.subheader("证据", anchor=False, help="触发预警的提及, 最说明问题的在前。")
         if not found:
             st.caption("这条预警没有附带提及。")
-        for mention_id in alert.evidence[:6]:
-            if mention_id in found:
-                parts.quote(found[mention_id], now, key=f"evidence_{mention_id}")
+        added = crisis.added_evidence(alert)
+        with st.grid(2, min_column_width=320, gap="small"):
+            for mention_id in alert.evidence[: max(6, len(added))]:
+                if mention_id in found:
+                    note = "由人加入" if mention_id in added else ""
+                    parts.quote(found[mention_id], now, key=f"evidence_{mention_id}", note=note)
 
 
 def show_spread(alert: Alert) -> None:
@@ -242,11 +252,11 @@ def show_spread(alert: Alert) -> None:
         loud = queries.loudest(scope, query)
         if loud:
             st.markdown(":gray[粉丝最多的发言者]")
-        for mention in loud:
-            if mention.persona is not None:
-                st.markdown(
-                    f"{markup.escape(mention.persona.name)} :gray[{formats.number(mention.persona.followers)} 粉丝]"
-                )
+        with st.container(gap=None):
+            for mention in loud:
+                if mention.persona is not None:
+                    label = f"{markup.escape(mention.persona.name)} {formats.number(mention.persona.followers)} 粉丝"
+                    parts.number(label, chosen.but(persona=mention.persona.id), key=f"loud_{mention.persona.id}")
 
 
 def show_messages(alert: Alert) -> None:
@@ -255,7 +265,8 @@ def show_messages(alert: Alert) -> None:
         st.markdown(":gray[通知]")
     for message in sent:
         st.markdown(
-            f":gray[{formats.when(message.sent_at or message.created_at, now)}]  {markup.escape(message.channel)} "
+            f":gray[{formats.when(message.sent_at or message.created_at, now)}]  "
+            f"{markup.escape(labels.channel(message.channel))} "
             f"{markup.badge(labels.NOTIFICATION_STATE[message.state], labels.NOTIFICATION_COLOUR[message.state])} "
             f"{markup.escape(labels.silence(message.reason) or message.error)}"
         )

@@ -20,7 +20,7 @@ SHOWN = 200
 
 viewer = context.viewer()
 scope = viewer.scope
-now = context.clock()
+now = context.moment()
 parts.head("客户", "是谁, 说过什么, 账号怎么对上的")
 
 
@@ -42,6 +42,7 @@ def show_list() -> None:
     wanted = st.text_input(
         "搜索客户",
         key="customer_q",
+        live=parts.SEARCH_AFTER,
         bind="query-params",
         placeholder="姓名、手机尾号、平台账号或订单号",
         icon=":material/search:",

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import actions, context, export, filters, formats, labels, markup, parts, queries, reader
+from dashboard import actions, context, export, filters, formats, labels, markup, parts, queries, reader, selection
 from dashboard.filters import Filters
-from index.models import Intent, Sentiment
+from index.models import Intent, Mention, Sentiment
 from index.store import QueryError
 
 STEP = 20
-LIST_HEIGHT = 860
+LIST_HEIGHT = 760
 NEWEST, OLDEST = "最新在前", "最早在前"
 VIEWS = {
     "全部": Filters(),
     "严重负面": Filters(sentiments=(Sentiment.NEGATIVE,), severity=1),
     "投诉": Filters(intents=(Intent.COMPLAINT,)),
     "待复核": Filters(unsure=True),
+    "我的": Filters(mine=True),
     "已隐藏": Filters(hidden=True),
 }
 viewer = context.viewer()
@@ -37,7 +38,7 @@ def pick(mention_id: str) -> None:
 
 def show_chips(chosen: Filters) -> None:
     """What narrows the list and has no widget: each can be taken off."""
-    now = context.clock()
+    now = context.moment()
     chips: dict[tuple[str, ...], str] = {}
     if chosen.since and chosen.until:
         chips["since", "until"] = f"{formats.when(chosen.since, now)} 至 {formats.when(chosen.until, now)}"
@@ -53,6 +54,8 @@ def show_chips(chosen: Filters) -> None:
         chips[("unsure",)] = "模型把握不足 50%"
     if chosen.hidden:
         chips[("hidden",)] = "已隐藏的"
+    if chosen.mine:
+        chips[("mine",)] = "我负责任务的、我更正过的"
     if chips:
         with st.container(horizontal=True, gap="xsmall"):
             for names, text in chips.items():
@@ -68,14 +71,30 @@ def show_query_error(error: QueryError, text: str) -> None:
         st.markdown(f"{markup.escape_inner(text[:at])}:red-background[**{here}**]{markup.escape_inner(text[at + 1 :])}")
 
 
+def show_opened(mention_id: str | None) -> None:
+    opened = queries.mention(scope, mention_id) if mention_id else None
+    if opened is None:
+        parts.empty("这条提及不存在", "它可能已被删除, 或不在您的监测范围内。")
+    else:
+        reader.show(opened, context.moment())
+
+
 def make_export(kind: str) -> bytes:
-    found = queries.all_mentions(scope, query, at_most=export.AT_MOST)
+    found = mine if chosen.mine else queries.all_mentions(scope, query, at_most=export.AT_MOST)
     actions.export_logged(viewer, kind, len(found), query.model_dump_json(exclude_defaults=True))
     return export.to_csv(found) if kind == "CSV" else export.to_xlsx(found)
 
 
+if context.on_phone() and st.query_params.get("mention"):
+    st.session_state.pop("url", None)  # the filters are not drawn now: afterwards the URL sets them again
+    st.button(
+        "返回列表", key="back", type="tertiary", icon=":material/arrow_back:", on_click=filters.drop, args=("mention",)
+    )
+    show_opened(st.query_params["mention"])
+    st.stop()
+
 chosen = parts.filter_row(searchable=True)
-now = context.clock()
+now = context.moment()
 with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
     st.caption("常用视图", width="content")
     for name in VIEWS:
@@ -83,15 +102,22 @@ with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
 show_chips(chosen)
 
 query = chosen.query(now)
+mine: list[Mention] = []
 try:
-    n = queries.count(scope, query)
+    if chosen.mine:
+        query = query.model_copy(update={"copies": "all"})
+        mine = queries.mine(scope, query, viewer.name)
+    n = len(mine) if chosen.mine else queries.count(scope, query)
 except QueryError as error:
     show_query_error(error, chosen.text)
     st.stop()
 
 shown = st.session_state.get("n_shown", STEP)
 oldest_first = st.session_state.get("order") == OLDEST
-found = queries.page(scope, query, shown, oldest_first=oldest_first).mentions
+if chosen.mine:
+    found = tuple(reversed(mine) if oldest_first else mine)[:shown]
+else:
+    found = queries.page(scope, query, shown, oldest_first=oldest_first).mentions
 opened_id = st.query_params.get("mention") or (found[0].id if found else None)
 ids = [mention.id for mention in found]
 
@@ -147,26 +173,32 @@ if not found and not st.query_params.get("mention"):
 words = parts.words(chosen.text)
 tasks = queries.tasks_of(ids)
 named = queries.customers_named([mention.customer_id for mention in found if mention.customer_id])
-sizes = queries.group(scope, query.model_copy(update={"copies": "all"}), ("story",)) if found else {}
-left, right = st.columns([1, 1], gap="medium")
-with left, st.container(height=LIST_HEIGHT, border=False, gap="xsmall", key="mention_list"):
+copies = queries.n_copies(scope, query, found)
+selection.bar(ids)
+
+
+def show_list() -> None:
     for mention in found:
         with st.container(border=True, gap="xsmall"):
             marker = ":primary[:material/chevron_right:] " if mention.id == opened_id else ""
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.caption(marker + parts.who_line(mention, now), width="stretch")
+            with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+                selection.tick_box(mention.id, f"{marker}:gray[{parts.who_line(mention, now)}]")
                 st.button("打开", key=f"open_{mention.id}", type="tertiary", on_click=pick, args=(mention.id,))
             st.markdown(markup.snippet(mention.text, words, limit=110))
-            n_copies = sizes.get((mention.story_id or "",), 1) - 1 if mention.story_id else 0
+            n_copies = copies.get(mention.story_id or "", 0)
             customer = named.get(mention.customer_id or "")
             badges = parts.row_badges(n_copies, tasks.get(mention.id), customer.name if customer else None)
             st.markdown(f"{parts.label_line(mention)} {badges}")
     if len(found) < n and st.button(f"再看 {STEP} 条", icon=":material/expand_more:", width="stretch"):
         st.session_state["n_shown"] = shown + STEP
         st.rerun()
-with right:
-    opened = queries.mention(scope, opened_id) if opened_id else None
-    if opened is None:
-        parts.empty("这条提及不存在", "它可能已被删除, 或不在您的监测范围内。")
-    else:
-        reader.show(opened, now)
+
+
+if context.on_phone():
+    show_list()
+else:
+    left, right = st.columns([1, 1], gap="medium")
+    with left, st.container(height=LIST_HEIGHT, border=False, gap="xsmall", key="mention_list"):
+        show_list()
+    with right:
+        show_opened(opened_id)

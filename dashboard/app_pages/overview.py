@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pandas as pd
 import streamlit as st
 
-from dashboard import charts, context, filters, formats, labels, markup, parts, pulse, queries
+from dashboard import charts, context, failures, filters, formats, labels, last_known, markup, parts, pulse, queries
 from dashboard.filters import Filters
-from index.store import MentionQuery
+from index.store import MentionQuery, StoreError
 
 viewer = context.viewer()
 scope = viewer.scope
 parts.head("总览", "现在有没有异常, 为什么")
 chosen = parts.filter_row()
-now = context.clock()
+now = context.moment()
 st.session_state["loaded_at"] = now
 
 
 @st.fragment(run_every=30)
 def live(chosen: Filters) -> None:
     """The answer and the figures change in place every 30 s; nothing below them moves."""
-    at = context.clock()
+    at = context.moment()
+    try:
+        show_live(chosen, at)
+    except StoreError as error:
+        if last_known.moment() or not last_known.is_loss(error):
+            raise
+        last_known.lose(failures.note(error), at)
+        st.rerun(scope="app")
+
+
+def show_live(chosen: Filters, at: datetime) -> None:
     n_new = pulse.n_since(scope, chosen, st.session_state["loaded_at"], at)
     show_state(pulse.state(scope, chosen, at))
     show_figures(pulse.figures(scope, chosen, at))
@@ -33,7 +45,7 @@ def live(chosen: Filters) -> None:
 def show_state(state: pulse.State) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         if state.worst is None:
-            if parts.freshness(queries.sources(), context.clock()).amber:
+            if parts.freshness(queries.sources(), context.moment()).amber:
                 warning = "有来源异常或没有启用, 这些数字可能偏少"
                 st.markdown(f":orange[:material/warning:] {markup.escape(state.sentence)} :orange[{warning}]")
             else:
@@ -193,7 +205,7 @@ with right:
         st.subheader("新词", anchor=False, help="与前一时段相比, 出现在更大比例的提及里的词; × 是比例的倍数。")
         rising = pulse.rising(scope, chosen, now)
         if not rising:
-            st.caption("没有明显上升的词。")
+            st.caption("没有明显上升的词; 前一时段没有数据时, 无法比较。")
         with st.grid(2, min_column_width=130, gap=None):
             for word in rising:
                 parts.number(

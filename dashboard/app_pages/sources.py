@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 import streamlit as st
 
 from dashboard import actions, charts, context, formats, labels, markup, parts, queries
-from index.models import Role, Run, Source
+from index.models import Outcome, Role, Run, Source
 from index.store import MentionQuery
 
 viewer = context.viewer()
 scope = viewer.scope
-now = context.clock()
+now = context.moment()
 parts.head("来源", "数据从哪里来, 采集是否正常")
 
 
@@ -74,7 +74,15 @@ def show(source: Source, per_day: Sequence[int]) -> None:
             reviewed = source.reviewed.isoformat() if source.reviewed else "未复核"
             st.caption(f"合规依据: {markup.escape(source.basis) or '未登记'} · 复核日期 {reviewed}")
         with chart:
-            st.metric("近 14 天新增", formats.number(sum(per_day)), chart_data=list(per_day), chart_type="bar")
+            st.metric(
+                "近 14 天新增",
+                formats.number(sum(per_day)),
+                chart_data=list(per_day) if any(per_day) else None,
+                chart_type="bar",
+                help="按发布日计; 只算命中监测主题, 并且不是先由别的来源收录的提及。",
+            )
+            if not any(per_day) and source.last_outcome == Outcome.OK:
+                st.caption("读到的内容没有命中监测主题, 或已先由别的来源收录。")
         with st.container(horizontal=True, vertical_alignment="center"):
             if viewer.may(Role.PR, Role.SERVICE):
                 st.button(

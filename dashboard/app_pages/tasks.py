@@ -8,10 +8,10 @@ from typing import Any
 import streamlit as st
 
 from alerts import replies
-from dashboard import casework, context, formats, labels, markup, parts, queries
+from dashboard import casework, context, customer_card, formats, labels, markup, parts, queries
 from dashboard.actions import ActionError
-from index.models import BEIJING_OFFSET, Customer, LinkState, Mention, Role, Task, TaskState
-from index.store import MentionQuery
+from index.models import BEIJING_OFFSET, Customer, Mention, Role, Task, TaskState
+from index.store import StoreError
 
 TABS = {"open": "待认领", "mine": "我的", "waiting": "等待中", "done": "已完成", "team": "全员"}
 OVER = (TaskState.CLOSED, TaskState.DISMISSED)
@@ -20,7 +20,7 @@ SOON = timedelta(minutes=15)
 
 viewer = context.viewer()
 scope = viewer.scope
-now = context.clock()
+now = context.moment()
 parts.head("回复任务", "下一个该回复谁, 还剩多少时间")
 
 
@@ -60,14 +60,6 @@ def clock(task: Task) -> str:
     if now >= due:
         return markup.badge(formats.left(due, now), "red", ":material/alarm:")
     return markup.badge(formats.left(due, now), "red" if due - now < SOON else "gray", ":material/schedule:")
-
-
-def customer_badge(customer: Customer | None) -> str:
-    if customer is None:
-        return ""
-    badges = [markup.badge(customer.name, "blue", ":material/person:")]
-    badges += [markup.badge(word, "violet") for word in (customer.tier, *customer.tags) if word]
-    return " ".join(badges)
 
 
 def show_queue() -> None:
@@ -111,7 +103,7 @@ def show_row(task: Task, customer: Customer | None, mention: Mention | None) -> 
         with st.container(gap="xxsmall", width="stretch"):
             owner = f" :gray[{markup.escape(task.owner)}]" if task.owner else ""
             st.markdown(
-                f"{clock(task)} {priority(task)} {customer_badge(customer)}{owner}",
+                f"{clock(task)} {priority(task)} {customer_card.badge(customer)}{owner}",
                 help="、".join(task.priority_reasons) or None,
             )
             said = f"{mention.title} {mention.text}" if mention else task.title
@@ -143,7 +135,7 @@ def show_one(task: Task) -> None:
     with middle:
         show_work(task, mention, customer)
     with right:
-        show_customer(customer, mention)
+        customer_card.show(customer, mention, now)
         with st.container(border=True):
             st.subheader("经过", anchor=False)
             parts.timeline(task.timeline, now)
@@ -238,7 +230,7 @@ def show_reply(task: Task, mention: Mention | None, customer: Customer | None) -
     if st.session_state[key]:
         with st.popover("复制", icon=":material/content_copy:", type="tertiary"):
             st.code(st.session_state[key], language=None, wrap_lines=True)
-    st.text_input("回复链接", key=link_key, placeholder="发布后把链接粘贴到这里, 作为凭证")
+    st.text_input("回复链接", key=link_key, placeholder="发布后把链接粘贴到这里, 作为凭证", live=True)
     st.button(
         "登记回复" if task.state == TaskState.CLAIMED else "更新回复",
         key="reply",
@@ -284,6 +276,7 @@ def show_suggestions(task: Task, mention: Mention, customer: Customer | None) ->
             key=f"suggestion_{task.id}",
             label_visibility="collapsed",
         )
+        st.caption(f"来源: {markup.escape(found[place].source)}")
         st.text(found[place].text)
         st.button(
             "采用, 再按实际情况修改",
@@ -302,7 +295,7 @@ def use(task_id: str, text: str) -> None:
 def keep(task_id: str) -> None:
     try:
         casework.save_draft(viewer, task_id, st.session_state[f"draft_{task_id}"] or "")
-    except ActionError as error:
+    except (ActionError, StoreError) as error:
         st.session_state["said"] = (f"草稿没有保存: {error}", "error")
 
 
@@ -312,8 +305,15 @@ def send(task_id: str) -> None:
 
 
 def finish(task_id: str, outcome: str) -> None:
+    """Close it and offer the next: first one's own that is due, then the most urgent that nobody has."""
     parts.act(casework.close, task_id, outcome)
-    if st.session_state["said"][1] != "error":
+    if st.session_state["said"][1] == "error":
+        return
+    own = queries.tasks(scope, {"owner": viewer.name, "state": TaskState.CLAIMED}, limit=1)
+    following = own or queries.tasks(scope, {"state": TaskState.OPEN}, limit=1)
+    if following:
+        open_task(following[0].id)
+    else:
         back()
 
 
@@ -324,7 +324,8 @@ def show_wait(task: Task) -> None:
             "下次跟进", tomorrow, min_value=formats.beijing(now).date(), format="YYYY-MM-DD", key="wait_day"
         )
         hour = st.time_input("时间", time(10), key="wait_hour", step=1800)
-        note = st.text_input("在等什么", key="wait_note", placeholder="例如: 等客户私信订单号")
+        st.text_input("在等什么", key="wait_note", placeholder="例如: 等客户私信订单号", live=True)
+        note = parts.Typed("wait_note")
         until = at_beijing(day if isinstance(day, date) else tomorrow, hour or time(10))
         st.button("转为等待", key="wait", on_click=parts.act, args=(casework.wait, task.id, until, note))
 
@@ -355,45 +356,9 @@ def show_result(task: Task) -> None:
     if task.reply_url.startswith(("https://", "http://")):
         st.link_button("打开回复", task.reply_url, icon=":material/open_in_new:")
     with st.popover("重新打开", icon=":material/replay:"):
-        reason = st.text_input("原因", key="reopen_why")
+        st.text_input("原因", key="reopen_why", live=True)
+        reason = parts.Typed("reopen_why")
         st.button("重新打开", key="reopen", on_click=parts.act, args=(casework.reopen, task.id, reason))
-
-
-def show_customer(customer: Customer | None, mention: Mention | None) -> None:
-    with st.container(border=True):
-        st.subheader("客户", anchor=False)
-        if customer is None:
-            st.caption("还不知道发言者是哪位客户。")
-            if mention is not None and mention.persona is not None:
-                for link in queries.links({"persona_id": mention.persona.id, "state": LinkState.SUGGESTED}):
-                    st.markdown(
-                        f":orange[可能是] {markup.escape(link.customer_id)} :gray[{markup.escape(link.evidence)}]"
-                    )
-                    st.button(
-                        "去确认",
-                        key=f"suggest_{link.id}",
-                        type="tertiary",
-                        on_click=parts.goto,
-                        args=(parts.CUSTOMERS_PAGE, {"customer": link.customer_id}),
-                    )
-            return
-        st.markdown(customer_badge(customer))
-        if customer.group:
-            st.caption(labels.GROUP[customer.group])
-        total = sum(order.amount for order in customer.orders)
-        st.text(f"订单 {len(customer.orders)} 笔, 合计 {formats.money(total)}")
-        for order in sorted(customer.orders, key=lambda each: each.at, reverse=True)[:3]:
-            st.caption(f"{formats.when(order.at, now)} · {formats.money(order.amount)} · {markup.escape(order.items)}")
-        history = MentionQuery(customer_id=customer.id)
-        earlier = queries.n_tasks(scope, {"customer_id": customer.id})
-        st.text(f"公开说过 {queries.count(scope, history)} 条, 任务 {earlier} 个")
-        st.button(
-            "查看客户",
-            key="customer",
-            type="tertiary",
-            on_click=parts.goto,
-            args=(parts.CUSTOMERS_PAGE, {"customer": customer.id}),
-        )
 
 
 task_id = st.query_params.get("task")

@@ -47,6 +47,38 @@ def test_only_a_rise_of_the_level_is_told_again() -> None:
     assert (events, alert.level) == ((), Level.RED)
 
 
+def test_evidence_added_by_a_person_stays_when_the_next_breach_brings_others() -> None:
+    alert = apply(a_breach(evidence=("x:1", "x:2")), None, NOW, RULE)[0]
+    alert = crisis.add_evidence(alert, mention_id="x:9", actor="小林", now=NOW)
+    assert alert.evidence == ("x:9", "x:1", "x:2")
+    assert (alert.timeline[-1].actor, alert.timeline[-1].action, alert.timeline[-1].note) == (
+        "小林",
+        "evidence_added",
+        "x:9",
+    )
+    later, _ = apply(a_breach(evidence=("x:3", "x:9")), alert, NOW + MINUTE, RULE)
+    assert later.evidence == ("x:9", "x:3")
+
+
+def test_only_added_evidence_can_be_taken_back() -> None:
+    alert = apply(a_breach(evidence=("x:1",)), None, NOW, RULE)[0]
+    with pytest.raises(AlertError, match="由人加入"):
+        crisis.remove_evidence(alert, mention_id="x:1", actor="小林", now=NOW)
+    added = crisis.add_evidence(alert, mention_id="x:9", actor="小林", now=NOW)
+    removed = crisis.remove_evidence(added, mention_id="x:9", actor="小林", now=NOW)
+    assert removed.evidence == ("x:1",)
+    assert crisis.added_evidence(removed) == ()
+
+
+def test_the_same_evidence_is_not_added_twice_nor_to_an_alert_that_is_over() -> None:
+    alert = crisis.add_evidence(an_alert(), mention_id="x:9", actor="小林", now=NOW)
+    with pytest.raises(AlertError, match="已经是"):
+        crisis.add_evidence(alert, mention_id="x:9", actor="小周", now=NOW)
+    over = crisis.resolve(alert, reason="已处理", actor="小林", now=NOW)
+    with pytest.raises(AlertError, match="已经解除"):
+        crisis.add_evidence(over, mention_id="x:8", actor="小林", now=NOW)
+
+
 def test_a_level_lowered_by_a_person_is_not_raised_by_the_same_numbers() -> None:
     lowered = crisis.set_level(an_alert(Level.ORANGE), level=Level.BLUE, reason="已联系", actor="小林", now=NOW)
     alert, events = apply(a_breach(Level.ORANGE), lowered, NOW + MINUTE, RULE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from dashboard import access, context
+from dashboard import access, context, last_known
 from dashboard.access import Viewer
 from index.models import Account, Role
 from index.store import Store
@@ -87,6 +88,7 @@ def no_cookie() -> None:
 def forget() -> None:
     st.cache_data.clear()
     st.cache_resource.clear()
+    last_known.forget()
 
 
 def somebody(store: Store, role: Role = Role.SERVICE, *, name: str = "", topics: tuple[str, ...] = ()) -> Viewer:
@@ -110,3 +112,11 @@ def texts(app: AppTest) -> str:
         for kind in kinds
         for each in app.get(kind)
     )
+
+
+@pytest.fixture(autouse=True)
+def _keep_main() -> Iterator[None]:
+    """AppTest puts the script in the place of __main__, which processes spawned by later tests would then run."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main

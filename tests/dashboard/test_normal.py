@@ -37,6 +37,18 @@ def test_a_piece_of_a_longer_word_gives_way_to_it() -> None:
     assert [each.word for each in normal.rising_words(now, ["没事"] * 8)] == ["食品安全"]
 
 
+def test_a_word_is_named_whole_where_its_piece_is_hardly_more_frequent() -> None:
+    now = [f"{'甲乙丙丁'[n % 4]}拉肚子{'戊己庚辛'[n % 4]}" for n in range(8)] + ["甲拉肚戊", "乙拉肚己"]
+    assert [each.word for each in normal.rising_words(now, ["没事"] * 8)] == ["拉肚子"]
+
+
+def test_nicknames_and_forward_marks_are_no_words() -> None:
+    now = [
+        f"{'甲乙丙丁'[n % 4]}输液{'戊己庚辛'[n % 4]}//@Leo阿星:回复@小鹿_{n}: {'甲乙丙丁'[n % 4]}哈" for n in range(8)
+    ]
+    assert [each.word for each in normal.rising_words(now, ["没事"] * 8)] == ["输液"]
+
+
 def test_the_names_that_are_listened_for_are_no_news() -> None:
     now = [f"{'甲乙丙丁'[n % 4]}山岚咖啡{'戊己庚辛'[n % 4]}" for n in range(8)]
     assert normal.rising_words(now, ["没事"] * 8, names=frozenset({"山岚咖啡"})) == []

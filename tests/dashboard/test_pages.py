@@ -175,6 +175,46 @@ def test_product_sees_no_button_to_hide_or_make_a_task(lively: Store, page: Open
     assert not {"隐藏这一条", "建任务"} & {button.label for button in app.button}
 
 
+def test_on_a_phone_one_sees_the_list_or_the_opened_mention(
+    lively: Store, page: OpenPage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(context, "on_phone", lambda: True)
+    app = page("mentions", time="7d", q="拉肚子")
+    assert "**标注**" not in texts(app)
+    next(button for button in app.button if button.label == "打开").click().run()
+    assert "**标注**" in texts(app)
+    assert not [button for button in app.button if button.label == "打开"]
+    app.button(key="back").click().run()
+    assert "**标注**" not in texts(app)
+    assert app.text_input(key="q").value == "拉肚子"
+    assert app.query_params["q"] in ("拉肚子", ["拉肚子"])
+
+
+def test_after_closing_a_task_the_next_one_is_offered(lively: Store, page: OpenPage) -> None:
+    app = page("tasks", role=Role.SERVICE)
+    next(button for button in app.button if button.label == "认领").click().run()
+    task_id = app.query_params["task"]
+    casework.reply(somebody(lively), task_id, "https://example.com/1", "您好")
+    app.run()
+    app.selectbox(key=f"outcome_{task_id}").set_value("已解决").run()
+    app.button(key="close").click().run()
+    assert not app.exception
+    assert app.query_params["task"] != task_id
+    assert "任务已关闭" in texts(app)
+    assert app.button(key="claim")
+
+
+def test_what_was_typed_counts_even_if_the_button_was_drawn_before(lively: Store, page: OpenPage) -> None:
+    alert = next(each for each in lively.find(Alert) if each.resolved_at is None)
+    app = page("alerts", alert=alert.id)
+    app.text_input(key="resolve_why").set_value("已发声明")
+    app.button(key="resolve").click().run()
+    assert not app.error
+    resolved = lively.get(Alert, alert.id)
+    assert resolved is not None
+    assert resolved.timeline[-1].note == "已发声明"
+
+
 def negative(store: Store) -> Mention:
     return store.search(MentionQuery(sentiments=("negative",)), limit=1).mentions[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
@@ -35,3 +36,16 @@ def test_pages_do_not_touch_the_store() -> None:
         text = file.read_text(encoding="utf-8")
         assert "store()" not in text, file.name
         assert "unsafe_allow" not in text, file.name
+
+
+def test_every_read_of_the_store_is_remembered_for_the_time_in_which_it_is_lost() -> None:
+    """Only an export is not: half of one would be worse than none."""
+    tree = ast.parse((ROOT / "dashboard" / "queries.py").read_text(encoding="utf-8"))
+    forgotten = {
+        each.name
+        for each in tree.body
+        if isinstance(each, ast.FunctionDef)
+        and "store()" in ast.unparse(each)
+        and "remembered" not in [ast.unparse(decorator) for decorator in each.decorator_list]
+    }
+    assert forgotten == {"all_mentions"}

@@ -122,3 +122,44 @@ def test_the_session_cookie_cannot_be_read_by_scripts(enter: Enter) -> None:
     assert cookie["httpOnly"]
     assert cookie["sameSite"] == "Lax"
     assert "wensheng_session" not in page.evaluate("document.cookie")
+
+
+def test_several_mentions_are_hidden_together_on_a_phone_and_come_back(dashboard: Dashboard, enter: Enter) -> None:
+    page = enter("林岚", "/mentions?time=7d")
+    page.set_viewport_size({"width": 390, "height": 844})
+    settled(page)
+    before = total(page)
+    assert page.locator(".st-key-bulk_bar").count() == 0
+    for place in (0, 1):
+        page.locator("[data-testid=stCheckbox] label").nth(place).click()
+        expect(page.get_by_text(f"已选 {place + 1} 条")).to_be_visible()
+    page.locator(".st-key-bulk_bar").get_by_role("button", name="隐藏").click()
+    page.get_by_role("button", name="隐藏这 2 条").click()
+    expect(page.get_by_text("已隐藏 2 条")).to_be_visible()
+    settled(page)
+    assert total(page) == before - 2
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.get_by_role("button", name="撤销").click()
+    expect(page.get_by_text("已取消隐藏 2 条")).to_be_visible()
+    assert dashboard.store.count(MentionQuery(hidden="only")) == 0
+
+
+def test_while_the_data_file_is_away_the_page_shows_what_it_knew_and_recovers_by_itself(
+    dashboard: Dashboard, enter: Enter
+) -> None:
+    page = enter("林岚")
+    settled(page)
+    n = figure(page, "提及")
+    file, away = dashboard.log.with_name("wensheng.db"), dashboard.log.with_name("away.db")
+    file.rename(away)
+    try:
+        page.reload()
+        expect(page.get_by_text("数据库连不上")).to_be_visible()
+        settled(page)
+        assert figure(page, "提及") == n
+        expect(page.get_by_text(re.compile("旧数据")).first).to_be_visible()
+    finally:
+        away.rename(file)
+    expect(page.get_by_text("数据库连不上")).to_have_count(0, timeout=30_000)
+    settled(page)
+    assert figure(page, "提及") >= n
