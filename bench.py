@@ -6,6 +6,7 @@ import os
 import platform
 import random
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,9 @@ from typing import Any
 import jobs
 from alerts import bench as alerts_bench
 from index import bench as index_bench
+from index.bench_data import END
 from index.embedded import EmbeddedStore
-from index.models import Persona, Topic
+from index.models import Mention, Persona, Topic
 from nlp.clean import clean
 from nlp.copies import story_keys
 from nlp.load import load_classifier
@@ -31,11 +33,16 @@ SEED = 20261126
 def run(settings: Settings, *, n_mentions: int) -> dict[str, Any]:
     """Everything; the big store is built once and kept under data_dir/bench. Rates are per second."""
     folder = settings.data_dir / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    store = index_bench.run(n_mentions, folder)
     return {
         "machine": {"n_cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
-        "ingest": _ingest(settings, folder),
+        "store": store,
+        "ingest": {
+            "into_an_empty_store": _ingest(settings, folder, None),
+            f"into_{n_mentions}_mentions": _ingest(settings, folder, folder / f"bench-{n_mentions}.db"),
+        },
         "reading": _reading(settings),
-        "store": index_bench.run(n_mentions, folder),
         "spike_rule": alerts_bench.run(),
     }
 
@@ -46,35 +53,44 @@ def _texts(n: int) -> list[str]:
     return [index_bench.synthetic(str(number), now, chance, []).text for number in range(n)]
 
 
-def _ingest(settings: Settings, folder: Path) -> dict[str, Any]:
-    """The whole of jobs.ingest with the linear model: clean, mask, match, fold, read, link, store, tasks."""
-    store_folder = folder / "ingest"
-    shutil.rmtree(store_folder, ignore_errors=True)
-    store_folder.mkdir(parents=True)
-    store = EmbeddedStore(store_folder / "ingest.db")
-    now = datetime(2026, 11, 26, tzinfo=UTC)
-    service = jobs.Service(settings=settings, store=store, clock=_standing(now))
-    store.put(Topic(id="bench", name="基准", kind="brand", query="咖啡 OR 快递 OR 客服"))
+def _ingest(settings: Settings, folder: Path, filled: Path | None) -> dict[str, Any]:
+    """The whole of jobs.ingest with the linear model: clean, mask, match, fold, read, link, store, tasks.
+
+    It goes into a copy of the filled store, or into an empty one.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        path = Path(place) / "ingest.db"
+        if filled is not None:
+            shutil.copyfile(filled, path)
+        store = EmbeddedStore(path)
+        now = END
+        service = jobs.Service(settings=settings, store=store, clock=_standing(now))
+        store.put(Topic(id="bench", name="基准", kind="brand", query="咖啡 OR 快递 OR 客服"))
+        raw = _raw_mentions(now)
+        service.classifier  # noqa: B018 - loading is not ingest
+        started = time.perf_counter()
+        done = sum((part for part in jobs.import_mentions(service, raw)), jobs.Ingested())
+        took_s = time.perf_counter() - started
+        store.close()
+    return {"n": done.n_new, "mentions_per_s": round(done.n_new / took_s), "model": service.classifier.version}
+
+
+def _raw_mentions(now: datetime) -> list[Mention]:
+    """As crawlers bring them: unread, unmatched, of the last week, by 5,000 personas."""
     chance = random.Random(SEED)
-    raw = [
-        index_bench.synthetic(str(number), now - timedelta(seconds=30 * number), chance, []).model_copy(
+    return [
+        index_bench.synthetic(f"raw-{number}", now - timedelta(seconds=30 * number), chance, []).model_copy(
             update={
                 "labels": None,
                 "story_id": None,
                 "is_copy": False,
                 "topics": ("bench",),
+                "story_keys": (),
                 "persona": Persona(id=f"bench:{number % 5000}", name=f"用户{number % 5000}"),
             }
         )
         for number in range(N_INGEST)
     ]
-    service.classifier  # noqa: B018 - loading is not ingest
-    started = time.perf_counter()
-    done = sum((part for part in jobs.import_mentions(service, raw)), jobs.Ingested())
-    took_s = time.perf_counter() - started
-    store.close()
-    shutil.rmtree(store_folder)
-    return {"n": done.n_new, "mentions_per_s": round(done.n_new / took_s), "model": service.classifier.version}
 
 
 def _standing(now: datetime) -> Callable[[], datetime]:

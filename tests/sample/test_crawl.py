@@ -19,7 +19,7 @@ from sample.world import World
 from settings import ROOT, CrawlSettings
 from tests.sample.conftest import ANCHOR, Clock, running
 
-PLACE = "http://127.0.0.1:8601/"
+PLACE = "{sample}/"
 SETTINGS = tomllib.loads((ROOT / "settings.toml").read_text(encoding="utf-8"))
 SOURCES = [row for row in SETTINGS.get("sources", []) if row.get("url", "").startswith(PLACE)]
 

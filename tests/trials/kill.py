@@ -41,7 +41,7 @@ N_SOURCES = 4
 PAGE = 500
 TOPICS = "甲乙丙丁戊己庚辛壬癸子丑寅卯辰巳午未申酉"
 N_RISKY = 2 * len(TOPICS)
-"""So many mentions hold the risk word, each one a story and an alert of its own; a topic's alerts share messages."""
+"""Two mentions of each topic hold the risk word: each is a story and an alert of its own, told in one message."""
 
 
 @dataclass
@@ -60,9 +60,8 @@ class Site:
 def a_site(n_mentions: int, now: datetime, seed: int) -> Site:
     chance = random.Random(seed)
     items: list[list[dict[str, Any]]] = [[] for _ in range(N_SOURCES)]
-    risky = {place + len(TOPICS) * chance.randrange(n_mentions // len(TOPICS)) for place in range(len(TOPICS))}
-    while len(risky) < N_RISKY:
-        risky.add(chance.randrange(n_mentions))
+    rounds = range(n_mentions // len(TOPICS))
+    risky = {place + len(TOPICS) * turn for place in range(len(TOPICS)) for turn in chance.sample(rounds, 2)}
     for number in range(n_mentions):
         words = "".join(chr(chance.randrange(0x4E00, 0x9000)) for _ in range(25))
         topic = TOPICS[number % len(TOPICS)]
