@@ -47,7 +47,8 @@ from index.models import (
     Task,
     Topic,
 )
-from index.store import Between, MentionQuery, R, Store, VersionConflict
+from index.query import parse
+from index.store import Between, MentionQuery, QueryError, R, Store, StoreUnavailable, VersionConflict
 from nlp.classifier import Classifier
 from nlp.clean import clean, own_words
 from nlp.copies import fold, story_keys, whole_text
@@ -62,6 +63,8 @@ P = TypeVar("P", Topic, Source, Rule)
 LEASE_SLACK = timedelta(seconds=60)
 FIRST_LOOK = timedelta(seconds=75)
 """How long rules wait after a start for sources that were never crawled."""
+PATIENCE_TRIES = 30
+"""How often a crawl's end is written again; with a busy store each try takes seconds."""
 LONGEST_BACK_OFF = timedelta(hours=6)
 
 
@@ -114,12 +117,27 @@ class Service:
 
 
 def provision(service: Service) -> None:
-    """Bring topics, sources and rules of settings.toml into the store; state that is there stays."""
+    """Bring topics, sources and rules of settings.toml into the store; state that is there stays.
+
+    Raises QueryError, before anything is changed, for a query that would stop every ingest or rule later.
+    """
     now = service.clock()
+    _refuse_broken_queries(service.settings)
     if _provision(service.store, Topic, service.settings.topics, now):
         _read_all_again(service.store, now)
     _provision(service.store, Source, service.settings.sources, now)
     _provision(service.store, Rule, service.settings.rules, now)
+
+
+def _refuse_broken_queries(settings: Settings) -> None:
+    TopicMatcher(settings.topics)
+    for rule in settings.rules:
+        try:
+            parse(rule.query)
+        except QueryError as error:
+            raise QueryError(
+                f"规则「{rule.name}」({rule.id}) 的 query 有误: {error}", position=error.position
+            ) from error
 
 
 def _provision(store: Store, kind: type[P], wanted: Sequence[BaseModel], now: datetime) -> bool:
@@ -200,10 +218,22 @@ def crawl(service: Service, source: Source) -> Run:
         inbox_dir=service.settings.inbox_dir,
         clock=service.clock,
     )
-    service.store.put_all([run])
-    _finish(service.store, source, run, state)
+    _insist(service, partial(service.store.put_all, [run]))
+    _insist(service, partial(_finish, service.store, source, run, state))
     log.info("crawled", source=source.id, outcome=run.outcome.value, n_items=run.n_items, n_bad=run.n_bad)
     return run
+
+
+def _insist(service: Service, write: Callable[[], object]) -> None:
+    """A store that is busy for a while must not cost what a crawl has learnt, nor leave its source claimed."""
+    for last in (*[False] * PATIENCE_TRIES, True):
+        try:
+            write()
+        except StoreUnavailable:
+            if last or service.stop.wait(1):
+                raise
+        else:
+            return
 
 
 def _finish(store: Store, source: Source, run: Run, state: Mapping[str, object]) -> None:
@@ -230,9 +260,14 @@ def _finish(store: Store, source: Source, run: Run, state: Mapping[str, object])
 
 def next_turn(source: Source, run: Run, *, n_failures: int) -> datetime:
     """When to crawl again: the period after a success, twice as long after each failure in a row, at most
-    six hours (or the period, if longer); never before the time that the site asked to wait for."""
+    six hours (or the period, if longer); never before the time that the site asked to wait for. An inbox folder
+    needs no sparing: a broken file in it must not keep the next one waiting."""
     period = timedelta(seconds=source.every_s)
-    wait = period if n_failures == 0 else min(period * 2 ** min(n_failures, 16), max(LONGEST_BACK_OFF, period))
+    wait = (
+        period
+        if n_failures == 0 or source.kind == "file"
+        else min(period * 2 ** min(n_failures, 16), max(LONGEST_BACK_OFF, period))
+    )
     retry_after = timedelta(seconds=float(run.stats.get("retry_after_s") or 0))
     return max(run.started_at + wait, run.finished_at + retry_after)
 

@@ -16,11 +16,12 @@ from zoneinfo import ZoneInfo
 import structlog
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from typer._click import exceptions as usage  # typer ships its own click and names these nowhere else
 
 import settings as settings_module
-from index.models import Account, Alert, Customer, Frozen, Mention, Record, Role, Rule, Source, Task, Topic
+from index.models import Account, Alert, Customer, Frozen, Mention, Record, Role, Rule, Run, Source, Task, Topic
 from index.open import open_store
 from index.store import MentionQuery, Store, StoreError
 from settings import Settings, SettingsError
@@ -36,6 +37,7 @@ app.add_typer(users_app, name="users")
 app.add_typer(channels_app, name="channels")
 
 BEIJING = ZoneInfo("Asia/Shanghai")
+LONGEST_CELL = 300
 out = Console(width=None if sys.stdout.isatty() else 160)
 err = Console(stderr=True, soft_wrap=True)
 
@@ -75,12 +77,13 @@ def say(document: Any, rows: Sequence[dict[str, Any]], *, as_json: bool, title: 
 
 
 def _plain(value: Any) -> Any:
-    """Cell text that no console markup can hide in."""
+    """Cell text that no console markup can hide in; a very long one is cut (--json gives it whole)."""
     from rich.text import Text
 
     if isinstance(value, datetime):
         value = value.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M")
-    return Text("" if value is None else str(value))
+    text = "" if value is None else str(value)
+    return Text(text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}…")
 
 
 def dump(record: Record | Frozen) -> dict[str, Any]:
@@ -110,7 +113,8 @@ def instant(text: str | None) -> datetime | None:
 @contextmanager
 def progress(label: str, total: int | None, *, as_json: bool) -> Iterator[Any]:
     """A bar on a terminal, nothing elsewhere; gives advance(n)."""
-    with Progress(console=err, disable=as_json or not err.is_terminal, transient=True) as bar:
+    columns = (*Progress.get_default_columns()[:2], TextColumn("{task.completed:,}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, disable=as_json or not err.is_terminal, transient=True) as bar:
         task = bar.add_task(label, total=total)
         yield lambda n: bar.advance(task, n)
 
@@ -120,8 +124,21 @@ def progress(label: str, total: int | None, *, as_json: bool) -> Iterator[Any]:
 
 def opened() -> tuple[Settings, Store]:
     settings = settings_module.load()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"不能建立数据文件夹 {settings.data_dir} ({error.strerror}): 请修改权限, 或用 WENSHENG_DATA_DIR 换一个"
+        ) from error
     return settings, open_store(settings)
+
+
+def topic_of(store: Store, topic: str) -> Topic:
+    found = store.get(Topic, topic)
+    if found is None:
+        known = ", ".join(item.id for item in store.find(Topic)) or "(无)"
+        raise UsageError(f"没有主题 {topic!r}; 已有: {known}")
+    return found
 
 
 def service() -> Any:
@@ -132,6 +149,15 @@ def service() -> Any:
     made = jobs.Service(settings=settings, store=store, clock=now)
     jobs.provision(made)
     return made
+
+
+def opened_for_topic(topic: str | None) -> Store:
+    """Reading needs no provisioning, unless it names a topic that may not have come into the store yet."""
+    if topic is None:
+        return opened()[1]
+    store: Store = service().store
+    topic_of(store, topic)
+    return store
 
 
 def configure_logs() -> None:
@@ -158,8 +184,8 @@ def up() -> None:
     """启动整个服务: 采集与预警进程、看板, 以及示例站点 (若启用)。"""
     import supervise
 
-    settings, store = opened()
-    raise typer.Exit(supervise.run(settings, store, now()))
+    made = service()  # what is wrong with the settings is said once, not by every process
+    raise typer.Exit(supervise.run(made.settings, made.store, now()))
 
 
 @app.command()
@@ -258,7 +284,7 @@ def bench(
 
 @import_app.command("mentions")
 def import_mentions(
-    file: Annotated[Path, typer.Argument(help=".jsonl, .csv 或 .xlsx")],
+    file: Annotated[Path, typer.Argument(help=".jsonl, .csv 或 .xlsx", readable=False)],
     topic: Annotated[str | None, typer.Option("--topic", help="所有行都归入这个主题; 不给则按各主题的查询匹配")] = None,
     as_json: Json = False,
 ) -> None:
@@ -267,9 +293,8 @@ def import_mentions(
     from crawlers.importing import read_file
 
     made = service()
-    if topic is not None and made.store.get(Topic, topic) is None:
-        known = ", ".join(item.id for item in made.store.find(Topic)) or "(无)"
-        raise UsageError(f"没有主题 {topic!r}; 已有: {known}")
+    if topic is not None:
+        topic_of(made.store, topic)
     read = read_file(file, source_id="import", now=now())
     total = jobs.Ingested()
     with progress("导入", None, as_json=as_json) as advance:
@@ -296,7 +321,7 @@ def import_mentions(
 
 @import_app.command("customers")
 def import_customers(
-    file: Annotated[Path, typer.Argument(help=".csv 或 .xlsx, 每个订单一行")],
+    file: Annotated[Path, typer.Argument(help=".csv 或 .xlsx, 每个订单一行", readable=False)],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="只看会改什么, 不写入")] = False,
     as_json: Json = False,
 ) -> None:
@@ -341,7 +366,7 @@ def search(
     as_json: Json = False,
 ) -> None:
     """查找提及, 新的在前。"""
-    _, store = opened()
+    store = opened_for_topic(topic)
     wanted = mention_query(query, topic, since, until, copies)
     total = store.count(wanted)
     mentions = store.search(wanted, limit=limit).mentions if limit else ()
@@ -373,7 +398,7 @@ def count(
     as_json: Json = False,
 ) -> None:
     """统计提及条数; 一条提及可属于多个主题, 各计一次。"""
-    _, store = opened()
+    store = opened_for_topic(topic)
     wanted = mention_query(query, topic, since, until, copies)
     total = store.count(wanted)
     counts = {key: n for (key,), n in sorted(store.group(wanted, [by]).items())}
@@ -388,9 +413,10 @@ def count(
 def mention_query(
     text: str, topic: str | None, since: str | None, until: str | None, copies: Literal["fold", "all"]
 ) -> MentionQuery:
-    return MentionQuery(
-        text=text, topics=(topic,) if topic else (), since=instant(since), until=instant(until), copies=copies
-    )
+    start, end = instant(since), instant(until)
+    if start is not None and end is not None and start >= end:
+        raise UsageError("--from 须早于 --to")
+    return MentionQuery(text=text, topics=(topic,) if topic else (), since=start, until=end, copies=copies)
 
 
 @app.command()
@@ -404,7 +430,8 @@ def topics(as_json: Json = False) -> None:
 @app.command()
 def sources(as_json: Json = False) -> None:
     """来源与最近一次采集的结果。"""
-    found = service().store.find(Source)
+    store = service().store
+    found = store.find(Source)
     rows = [
         {
             "id": s.id,
@@ -412,12 +439,20 @@ def sources(as_json: Json = False) -> None:
             "类型": s.kind,
             "启用": s.enabled,
             "结果": s.last_outcome and s.last_outcome.value,
+            "说明": last_message(store, s),
             "上次成功": s.last_success_at,
             "下次": s.next_at,
         }
         for s in found
     ]
-    say([dump(item) for item in found], rows, as_json=as_json)
+    documents = [{**dump(item), "last_message": last_message(store, item)} for item in found]
+    say(documents, rows, as_json=as_json)
+
+
+def last_message(store: Store, source: Source) -> str | None:
+    """What the last crawl had to say; None before the first, or when retention took its record."""
+    run = store.get(Run, source.last_run_id) if source.last_run_id else None
+    return run.message if run else None
 
 
 @app.command()
@@ -481,7 +516,8 @@ def rule_try(
     start, end = instant(since), instant(until)
     if start is None or end is None or start >= end:
         raise UsageError("--from 须早于 --to")
-    breaches = try_rule(store, rule, start, end)
+    # Of what is still to come nothing is known; a rule on silence would take that for silence.
+    breaches = try_rule(store, rule, start, min(end, now())) if start < now() else []
     keys = ("at", "topic", "level", "value", "expected", "probability", "reason", "sentence", "evidence")
     say(
         {"breaches": [{key: dump(breach)[key] for key in keys} for breach in breaches]},
@@ -529,9 +565,11 @@ def users_add(
 
     store = service().store
     for wanted in topic or ():
-        if store.get(Topic, wanted) is None:
-            raise UsageError(f"没有主题 {wanted!r}")
-    password = typer.prompt("口令", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else input()
+        topic_of(store, wanted)
+    try:
+        password = typer.prompt("口令", hide_input=True, confirmation_prompt=True) if sys.stdin.isatty() else input()
+    except EOFError as error:
+        raise UsageError("没有口令: 请在终端里运行, 或从标准输入给出") from error
     try:
         made = create_account(
             store, account, name=name or account, role=role, topics=tuple(topic or ()), password=password
@@ -559,20 +597,73 @@ def account_document(account: Account) -> dict[str, Any]:
     }
 
 
+_IN_CHINESE = (
+    ("Value error, ", ""),
+    (" is not one of ", " 不对, 可用的有 "),
+    ("Input should be greater than or equal to", "应不小于"),
+    ("Input should be less than or equal to", "应不大于"),
+    ("Input should be a valid integer, unable to parse string as an integer", "应为整数"),
+    ("No such command", "没有命令"),
+    ("No such option:", "没有选项"),
+    ("Got unexpected extra argument(s)", "多余的参数"),
+)
+"""What typer says of a wrong command line, and how we say it."""
+
+
+def usage_line(error: usage.ClickException) -> str:
+    """One line in place of typer's English box."""
+    param = getattr(error, "param", None)
+    place = param.opts[-1] if param else getattr(error, "option_name", "")
+    if isinstance(error, usage.MissingParameter):
+        said = f"缺少 {place}"
+    elif isinstance(error, usage.BadOptionUsage):
+        said = f"选项 {place} 后面缺少值"
+    else:
+        said = error.message
+        for english, chinese in _IN_CHINESE:
+            said = said.replace(english, chinese)
+        said = f"{place}: {said}" if param else said
+    return f"{said.rstrip('.')}。用 --help 看写法"
+
+
 def main() -> None:
-    """Run a command; a known error becomes one clear line on stderr and exit status 1."""
+    """Run a command. What is wrong becomes one clear line on stderr and exit status 1, of the command line itself 2."""
     from crawlers.parsers.file import ImportFileError
     from index.customer_file import CustomerFileError
     from nlp.classifier import NlpError
 
     configure_logs()
     try:
-        app(standalone_mode=True)
+        status = app(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status)
+    except usage.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except usage.ClickException as error:
+        complain(usage_line(error))
+        sys.exit(error.exit_code)
     except (SettingsError, StoreError, UsageError, ImportFileError, CustomerFileError, NlpError) as error:
-        err.print(f"错误: {error}", style="red", markup=False, highlight=False)
+        complain(str(error))
         sys.exit(1)
+    except (typer.Abort, KeyboardInterrupt):
+        complain("已中断")
+        sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
+    except OSError as error:
+        drop_output()
+        complain(f"系统出错: {error.strerror or error}{f' ({error.filename})' if error.filename else ''}")
+        sys.exit(1)
+
+
+def drop_output() -> None:
+    """Nobody takes it any more, so Python must not try once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(line: str) -> None:
+    err.print(f"错误: {line}", style="red", markup=False, highlight=False)
 
 
 if __name__ == "__main__":

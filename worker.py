@@ -20,6 +20,7 @@ from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 import jobs
 from index.models import Source
 from index.store import StoreError, StoreUnavailable
+from settings import SettingsError
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -150,7 +151,10 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve_health(service: jobs.Service, port: int) -> WSGIServer:
-    """/health (200 or 503 with a reason, JSON) and /metrics (Prometheus) on loopback, in a thread."""
+    """/health (200 or 503 with a reason, JSON) and /metrics (Prometheus) on loopback, in a thread.
+
+    Raises SettingsError where the port is taken.
+    """
     metrics = make_wsgi_app()
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -166,6 +170,12 @@ def serve_health(service: jobs.Service, port: int) -> WSGIServer:
         start_response(status, [("Content-Type", "application/json; charset=utf-8")])
         return [json.dumps(facts, ensure_ascii=False).encode()]
 
-    server = make_server("127.0.0.1", port, app, server_class=_Server, handler_class=_Quiet)
+    try:
+        server = make_server("127.0.0.1", port, app, server_class=_Server, handler_class=_Quiet)
+    except OSError as error:
+        raise SettingsError(
+            f"[worker] 端口 127.0.0.1:{port} 用不了 ({error.strerror}); "
+            "可用 WENSHENG_WORKER__PORT 换一个 (0 为任意空闲端口), 或先停掉占用它的程序。"
+        ) from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

@@ -46,7 +46,7 @@ def read_inbox(source: Source, inbox_dir: Path | None, spool_dir: Path, run_id: 
         first=None if paths else PageEnd.NOT_MODIFIED,
         ends=_ends(len(read), len(failed), none=not paths),
         examples={PageEnd.FILE: failed[0]} if failed else {},
-        bad_reasons=tuple(reasons[:REMEMBERED_REASONS]),
+        bad_reasons=(*failed, *reasons)[:REMEMBERED_REASONS],
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -29,6 +29,8 @@ COLUMNS = {
     "order_items": "商品",
 }
 """Column name -> the Chinese heading that is taken as well. customer_id and name are needed."""
+EARLIEST, AHEAD = datetime(1995, 1, 1, tzinfo=BEIJING), timedelta(days=1)
+MOST_YUAN = 1e9
 NEEDED = ("customer_id", "name")
 
 _PHONE = r"^(\+?86[ -]?)?1\d{2}[ -]?\d{4}[ -]?\d{4}$|^\d{4}$|^0\d{2,3}-?\d{7,8}$"
@@ -59,30 +61,14 @@ class CustomerFile(Frozen):
 def read_customers(path: Path, *, now: datetime) -> CustomerFile:
     """Read and check a file. Raises CustomerFileError where it is no such table."""
     table = _table(path)
-    bad = _bad_cells(table)
+    bad = _bad_cells(table, now)
     customers = () if bad else tuple(_customers(table.to_dict("records"), now))
     return CustomerFile(n_rows=len(table), customers=customers, bad_cells=tuple(bad))
 
 
 def _table(path: Path) -> pd.DataFrame:
     """All cells as stripped text, columns by their English names."""
-    import pandas as pd
-
-    if not path.is_file():
-        raise CustomerFileError(f"找不到文件 {path}")
-    try:
-        if path.suffix.lower() in (".xlsx", ".xls"):
-            table = pd.read_excel(path, dtype=str, engine="calamine", keep_default_na=False)
-        elif path.suffix.lower() == ".csv":
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding=_encoding(path))
-        else:
-            raise CustomerFileError(f"{path.name}: 只认 .csv 和 .xlsx 文件")
-    except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise CustomerFileError(f"{path.name}: 读不成表格: {error}") from error
-    except Exception as error:  # calamine raises its own errors, which share no base with the above
-        if type(error).__module__.split(".")[0] != "python_calamine":
-            raise
-        raise CustomerFileError(f"{path.name}: 读不成表格: {error}") from error
+    table = _cells(path)
     english = {chinese: name for name, chinese in COLUMNS.items()}
     table = table.rename(columns={column: english.get(str(column).strip(), str(column).strip()) for column in table})
     if missing := [f"{name} ({COLUMNS[name]})" for name in NEEDED if name not in table]:
@@ -93,7 +79,36 @@ def _table(path: Path) -> pd.DataFrame:
         raise CustomerFileError(f"{path.name}: 列重复: {', '.join(doubled)}")
     for name in COLUMNS:
         table[name] = table[name].str.strip() if name in table else ""
-    return table[list(COLUMNS)]
+    return table[(table != "").any(axis=1)][list(COLUMNS)]
+
+
+def _cells(path: Path) -> pd.DataFrame:
+    """The table as the file has it, blank rows included."""
+    import pandas as pd
+
+    if path.is_dir():
+        raise CustomerFileError(f"{path} 是文件夹, 请给出其中的一个文件")
+    if not path.is_file():
+        raise CustomerFileError(f"找不到文件 {path}")
+    try:
+        if path.suffix.lower() in (".xlsx", ".xls"):
+            table = pd.read_excel(path, dtype=str, engine="calamine", keep_default_na=False)
+        elif path.suffix.lower() == ".csv":
+            encoding = _encoding(path)
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding=encoding)
+        else:
+            raise CustomerFileError(f"{path.name}: 只认 .csv 和 .xlsx 文件")
+    except UnicodeDecodeError as error:
+        raise CustomerFileError(f"{path.name}: 读不成表格: 既不是 UTF-8 也不是 GB18030 编码") from error
+    except (ValueError, OSError, pd.errors.ParserError) as error:
+        raise CustomerFileError(f"{path.name}: 读不成表格: {error}") from error
+    except Exception as error:  # calamine raises its own errors, which share no base with the above
+        if type(error).__module__.split(".")[0] != "python_calamine":
+            raise
+        raise CustomerFileError(f"{path.name}: 读不成表格: {error}") from error
+    if not isinstance(table.index, pd.RangeIndex):  # pandas took the cells that are too many for names of rows
+        raise CustomerFileError(f"{path.name}: 行里的格比表头多, 请检查逗号与引号")
+    return table.fillna("")
 
 
 def _encoding(path: Path) -> str:
@@ -105,7 +120,7 @@ def _encoding(path: Path) -> str:
     return "utf-8-sig"
 
 
-def _bad_cells(table: pd.DataFrame) -> list[BadCell]:
+def _bad_cells(table: pd.DataFrame, now: datetime) -> list[BadCell]:
     """Every wrong cell of the table, by pandera in lazy mode, in the order of the file."""
     import pandas as pd
     import pandera.pandas as pa
@@ -137,11 +152,20 @@ def _bad_cells(table: pd.DataFrame) -> list[BadCell]:
                     error="有下单时间或金额就要有订单号",
                 )
             ),
-            "order_at": optional(
-                pa.Check(lambda _: ~has_order | moments.notna(), error="不是时间, 应如 2026-11-18 或 2026-11-18 10:30")
+            "order_at": pa.Column(
+                str,
+                [
+                    pa.Check(
+                        lambda _: ~has_order | moments.notna(), error="不是时间, 应如 2026-11-18 或 2026-11-18 10:30"
+                    ),
+                    pa.Check(
+                        lambda _: ~has_order | moments.isna() | moments.between(EARLIEST, now + AHEAD),
+                        error="时间不可信: 早于 1995 年或晚于现在一天以上",
+                    ),
+                ],
             ),
             "order_amount": optional(
-                pa.Check(lambda _: ~has_order | (amounts.notna() & (amounts >= 0)), error="应为不小于 0 的数 (元)")
+                pa.Check(lambda _: ~has_order | amounts.between(0, MOST_YUAN), error="应为不小于 0 的数 (元)")
             ),
         }
     )
@@ -168,7 +192,8 @@ def _bad_cells(table: pd.DataFrame) -> list[BadCell]:
 def _moments(cells: pd.Series[str]) -> pd.Series[Any]:
     import pandas as pd
 
-    return pd.to_datetime(cells, errors="coerce", format="mixed", yearfirst=True)
+    dated = cells.where(cells.str.contains(r"\d{4}"))  # 10:30 alone would become today's
+    return pd.to_datetime(dated, errors="coerce", format="mixed", yearfirst=True, utc=True)
 
 
 def _customers(rows: Iterable[dict[str, str]], now: datetime) -> Iterable[Customer]:

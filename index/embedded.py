@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections import Counter
@@ -246,6 +247,7 @@ class EmbeddedStore:
         unfinished = target.with_name(target.name + ".part")
         try:
             unfinished.unlink(missing_ok=True)
+            unfinished.touch()  # what the folder refuses is said of the folder, not of the store
             with self._connections.errors():
                 self._connections.get()
                 self._copy_to(unfinished)
@@ -261,7 +263,12 @@ class EmbeddedStore:
         copy = sqlite3.connect(path)
         try:
             # All pages in one step: with smaller ones every commit of another process starts it anew.
+            copy.execute("PRAGMA journal_mode = OFF")  # a copy that fails is removed, not rolled back
             source.backup(copy)
+        except sqlite3.OperationalError as e:
+            if "disk is full" not in str(e):  # backup's errors have no code
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from e
         finally:
             copy.close()
             source.close()

@@ -144,7 +144,7 @@ def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreUnavailable(f"数据文件 {path} 被别的进程占用, 请稍后再试")
     if primary == sqlite3.SQLITE_FULL:
-        return StoreError(f"磁盘已满, 无法写入 {path}: 请腾出空间")
+        return StoreUnavailable(f"磁盘已满, 无法写入 {path}: 请腾出空间")
     if primary == sqlite3.SQLITE_NOTADB:
         return SchemaError(f"{path} 不是数据库文件: 请换一个文件名, 或从备份恢复")
     if primary == sqlite3.SQLITE_CORRUPT:

@@ -52,7 +52,7 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The store cannot be reached or is locked by another process."""
+    """The store cannot be reached, is locked by another process, or its disk is full: later the same may work."""
 
 
 class VersionConflict(StoreError):

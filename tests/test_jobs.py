@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from threading import Timer
 
+import pysqlite3.dbapi2 as sqlite3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -205,6 +207,32 @@ def test_crawl_now_asked_for_during_a_run_is_not_forgotten(make: Make, clock: Cl
     source = service.store.get(Source, "s")
     assert source is not None
     assert source.next_at == clock.at
+
+
+def test_what_a_crawl_learnt_outlives_a_store_that_is_busy_for_a_while(make: Make) -> None:
+    service = make(sources=(a_source(kind="file", url=""),))
+    busy = jobs.Service(
+        settings=service.settings,
+        store=EmbeddedStore(service.settings.store_path, busy_timeout_s=0.05),
+        clock=service.clock,
+        stop=service.stop,
+    )
+    source = jobs._claim_source(busy)
+    assert source is not None
+    other = sqlite3.connect(service.settings.store_path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    Timer(0.3, other.execute, ("ROLLBACK",)).start()
+    run = jobs.crawl(busy, source)
+    left = service.store.get(Source, "s")
+    assert left is not None
+    assert (left.last_run_id, left.claimed_by) == (run.id, None)
+    other.close()
+    busy.store.close()
+
+
+def test_a_broken_file_in_the_inbox_does_not_keep_the_next_one_waiting() -> None:
+    source = Source.model_validate({**dict(a_source(kind="file", url="")), "version": 1})
+    assert jobs.next_turn(source, a_run(Outcome.FAILED), n_failures=9) == NOW + timedelta(seconds=600)
 
 
 def a_run(outcome: Outcome = Outcome.OK, **changes: object) -> Run:

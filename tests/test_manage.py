@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import structlog
 
 import manage
+import worker
+from index import models
+from settings import SettingsError
 from tests.servers.quiet import serve_text
 
 SETTINGS = """
@@ -77,7 +84,7 @@ Run = Callable[..., Said]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Run]:
     """Runs manage.py in this process on a data folder and settings of its own."""
     path = tmp_path / "settings.toml"
     path.write_text(SETTINGS.replace("FEED", "http://127.0.0.1:9/feed"), encoding="utf-8")
@@ -95,7 +102,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         said = capfd.readouterr()
         return Said(int(status or 0), said.out, said.err)
 
-    return ran
+    yield ran
+    structlog.reset_defaults()  # its logger writes to a file that ends with this test
 
 
 @pytest.fixture
@@ -237,6 +245,23 @@ def test_rule_try_tells_when_the_rule_would_have_fired_and_does_nothing(filled: 
     assert filled("alerts", "--json").document == []
 
 
+def test_rule_try_takes_no_time_to_come_for_silence(run: Run, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    text = SETTINGS.replace('kind = "threshold"\ntopics = ["shanlan"]', 'kind = "quiet"')
+    settings.write_text(text, encoding="utf-8")
+    run("sources")
+    _, store = manage.opened()
+    moments = (manage.now() - timedelta(hours=2), manage.now())
+    failures = [
+        models.Run(id=f"r{n}", source="feed", started_at=at, finished_at=at, outcome=models.Outcome.FAILED, message="")
+        for n, at in enumerate(moments)
+    ]
+    store.put_all(failures)
+    store.close()
+    tomorrow = f"{manage.now() + timedelta(days=1):%Y-%m-%dT%H:%MZ}"
+    assert run("rule", "try", "many", "--from", "2026-11-20", "--to", tomorrow, "--json").document["breaches"] == []
+
+
 def test_crawl_brings_a_feeds_mentions_in(run: Run, tmp_path: Path) -> None:
     with serve_text(RSS, "application/rss+xml") as url:
         settings = tmp_path / "settings.toml"
@@ -250,7 +275,9 @@ def test_a_crawl_that_fails_says_so_and_is_an_error(run: Run) -> None:
     said = run("crawl", "feed", "--json")
     assert said.status == 1
     assert said.document["run"]["outcome"] == "failed"
-    assert run("sources", "--json").document[0]["last_outcome"] == "failed"
+    (source,) = run("sources", "--json").document
+    assert source["last_outcome"] == "failed"
+    assert source["last_message"] == said.document["run"]["message"]
 
 
 def test_work_until_idle_does_what_is_due_and_ends(run: Run, tmp_path: Path) -> None:
@@ -336,10 +363,15 @@ def test_a_second_account_of_the_same_name_is_refused(run: Run, monkeypatch: pyt
         (("rule", "try", "manny", "--from", "2026-11-20", "--to", "2026-11-22"), "many"),
         (("rule", "try", "many", "--from", "2026-11-22", "--to", "2026-11-20"), "--from"),
         (("crawl", "fed"), "feed"),
+        (("search", "山岚", "--topic", "shanlang"), "shanlan"),
+        (("count", "--by", "day", "--topic", "shanlang"), "shanlan"),
+        (("search", "山岚", "--from", "2026-11-22", "--to", "2026-11-20"), "--from"),
+        (("import", "mentions", Path(__file__).parent), "文件夹"),
+        (("import", "customers", Path(__file__).parent), "文件夹"),
     ],
-    ids=" ".join,
+    ids=str,
 )
-def test_what_cannot_be_done_is_one_clear_line(run: Run, arguments: tuple[str, ...], words: str) -> None:
+def test_what_cannot_be_done_is_one_clear_line(run: Run, arguments: tuple[str | Path, ...], words: str) -> None:
     said = run(*arguments)
     assert said.status == 1
     assert words in said.err
@@ -365,3 +397,91 @@ def test_wrong_settings_stop_every_command(run: Run, tmp_path: Path) -> None:
     said = run("topics")
     assert said.status == 1
     assert "delay_s" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("search",), "缺少 query"),
+        (("search", "山岚", "--limit", "-1"), "--limit: 应不小于 0"),
+        (("search", "山岚", "--limit", "many"), "--limit: 应为整数"),
+        (("search", "山岚", "--copies", "none"), "fold"),
+        (("count", "--by", "colour"), "sentiment"),
+        (("search", "山岚", "--topic"), "--topic 后面缺少值"),
+        (("search", "山岚", "--colour"), "没有选项 --colour"),
+        (("search", "山岚", "咖啡"), "多余的参数 (咖啡)"),
+        (("listen",), "没有命令 'listen'"),
+    ],
+    ids=str,
+)
+def test_a_wrong_command_line_is_one_line_in_chinese(run: Run, arguments: tuple[str, ...], words: str) -> None:
+    said = run(*arguments)
+    assert said.status == 2
+    assert words in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_a_data_folder_that_cannot_be_made_is_one_clear_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WENSHENG_DATA_DIR", str(tmp_path / "file" / "data"))
+    said = run("topics")
+    assert said.status == 1
+    assert str(tmp_path / "file" / "data") in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_users_add_without_a_password_says_how_to_give_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    said = run("users", "add", "xiaoli", "--role", "service")
+    assert said.status == 1
+    assert "没有口令" in said.err
+
+
+def test_a_full_disk_behind_the_output_is_one_clear_line(run: Run) -> None:
+    run("topics")
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, manage.__file__, "topics", "--json"],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("错误: ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_long_text_is_cut_in_the_table_and_whole_in_json(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    row = {"text": "山岚咖啡" + "很长" * 5000, "published_at": "2026-11-20T10:00:00+08:00"}
+    path.write_text(json.dumps(row), encoding="utf-8")
+    run("import", "mentions", path)
+    assert len(run("search", "山岚咖啡").out) < 2000
+    assert len(run("search", "山岚咖啡", "--json").document["mentions"][0]["text"]) == 10_004
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "place"),
+    [
+        ('query = "青屿咖啡"', 'query = "(青屿咖啡"', "(qingyu)"),
+        ('sentiment = "any"', 'sentiment = "any"\nquery = "店 AND"', "(many)"),
+    ],
+)
+@pytest.mark.parametrize("command", [("work", "--until-idle"), ("up",)], ids=" ".join)
+def test_a_broken_query_in_the_settings_stops_the_start(
+    run: Run, tmp_path: Path, command: tuple[str, ...], right: str, wrong: str, place: str
+) -> None:
+    (tmp_path / "settings.toml").write_text(SETTINGS.replace(right, wrong), encoding="utf-8")
+    said = run(*command)
+    assert said.status == 1
+    assert place in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_a_taken_port_of_the_worker_is_named(run: Run) -> None:
+    run("topics")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SettingsError, match="WENSHENG_WORKER__PORT"):
+        worker.serve_health(manage.service(), taken.getsockname()[1])

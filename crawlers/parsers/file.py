@@ -104,6 +104,8 @@ Row = tuple[int, Mapping[str, Any]]
 
 def open_rows(path: Path, *, columns: Mapping[str, str], sheet: str = "", encoding: str = "") -> Iterator[Row]:
     """The rows of a file, keyed by field name, read as they are asked for. Raises ImportFileError, also midway."""
+    if path.is_dir():
+        raise ImportFileError(f"{path} 是文件夹，请给出其中的一个文件")
     if not path.is_file():
         raise ImportFileError(f"找不到文件 {path}")
     suffix = path.suffix.lower()
@@ -151,8 +153,11 @@ def _named_rows(table: Iterator[list[Any]], names: list[str | None]) -> Iterator
 
 def _encoding(path: Path) -> str:
     """utf-8-sig, utf-16 or gb18030, whichever the whole file is in. Raises ImportFileError."""
-    with path.open("rb") as file:
-        start = file.read(4)
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError as e:
+        raise ImportFileError(f"不能读取 {path}：{e.strerror}") from e
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     for encoding in ("utf-8-sig", "gb18030"):

@@ -166,6 +166,11 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, name: str, content:
         taken(tmp_path / name)
 
 
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ImportFileError, match="文件夹"):
+        read_file(tmp_path, source_id="s", now=NOW)
+
+
 def test_a_missing_file_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(ImportFileError, match="找不到文件"):
         read_file(tmp_path / "no.csv", source_id="import", now=NOW)
@@ -242,6 +247,12 @@ def test_a_broken_file_fails_by_name_and_the_others_go_in(tmp_path: Path) -> Non
     assert (run.outcome, run.n_items) == (Outcome.PARTIAL, 1)
     assert "bad.csv" in run.message
     assert (tmp_path / "inbox" / "lab" / "bad.csv").exists()
+
+
+def test_every_broken_file_is_named(tmp_path: Path) -> None:
+    for name in ("bad.csv", "worse.csv"):
+        drop(tmp_path, name, "a,b\n1,2\n")
+    assert ["bad.csv" in line or "worse.csv" in line for line in take_inbox(tmp_path).bad_lines] == [True, True]
 
 
 def test_only_a_broken_file_is_a_failure(tmp_path: Path) -> None:

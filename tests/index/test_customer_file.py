@@ -57,12 +57,35 @@ def test_three_wrong_cells_in_ten_thousand_rows_are_named_and_nothing_is_importe
         ("C1,林,,小满,,,,,,,", "handles"),
         ("C1,林,,,,,,,2026-11-01,10,", "order_number"),
         ("C1,林,,,,,,N1,,10,", "order_at"),
+        ("C1,林,,,,,,N1,10:30,10,", "order_at"),
+        ("C1,林,,,,,,N1,2099-01-01,10,", "order_at"),
+        ("C1,林,,,,,,N1,1970-01-01,10,", "order_at"),
         ("C1,林,,,,,,N1,2026-11-01,many,", "order_amount"),
+        ("C1,林,,,,,,N1,2026-11-01,inf,", "order_amount"),
     ],
 )
 def test_a_wrong_cell_is_named_by_row_and_column(tmp_path: Path, row: str, column: str) -> None:
     (cell,) = reading(tmp_path, row + "\n").bad_cells
     assert (cell.row, cell.column) == (2, column)
+
+
+def test_blank_lines_do_not_shift_the_rows_that_are_named(tmp_path: Path) -> None:
+    file = reading(tmp_path, "\n\nC1,林,no phone,,,,,,,,\n")
+    assert file.n_rows == 1
+    assert [cell.row for cell in file.bad_cells] == [4]
+
+
+def test_order_times_with_and_without_an_offset_may_stand_in_one_file(tmp_path: Path) -> None:
+    rows = "C1,林,,,,,,N1,2026-11-01 10:00,1,\nC1,林,,,,,,N2,2026-11-02T10:00:00+08:00,1,\n"
+    assert [order.at.isoformat() for order in reading(tmp_path, rows).customers[0].orders] == [
+        "2026-11-01T02:00:00+00:00",
+        "2026-11-02T02:00:00+00:00",
+    ]
+
+
+def test_rows_with_more_cells_than_the_heading_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CustomerFileError, match="比表头多"):
+        reading(tmp_path, "C1,林,,,,,,,,,,extra\n")
 
 
 def test_an_order_number_of_two_customers_is_refused_in_both_rows(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_folder_in_place_of_the_file_is_named(tmp_path):
 def test_a_full_disk_is_an_error_of_the_store_and_loses_nothing(store):
     pages = store._connections.get().execute("PRAGMA page_count").fetchone()[0]
     store._connections.get().execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(StoreError, match="磁盘已满"):
+    with pytest.raises(StoreUnavailable, match="磁盘已满"):
         store.add_mentions([a_mention("咖啡" * 500) for _ in range(200)], now=NOW)
     assert store.count(MentionQuery()) == 1
     store._connections.get().execute("PRAGMA max_page_count = 1000000")
