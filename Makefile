@@ -10,7 +10,8 @@ setup: .venv/installed
 
 .venv/installed: requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "需要 Python 3.11, 可用 make PYTHON=python3.11 指定"; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || { echo "缺少 venv 模块: apt-get install python3.11-venv"; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv 2>/dev/null \
+		|| { bash debian.sh venv && $(PYTHON) -m venv --clear .venv; }
 	@echo "安装依赖 (首次约需几分钟) ..."
 	@$(PIP) -r requirements.txt
 	@touch $@
@@ -20,7 +21,7 @@ setup: .venv/installed
 	@touch $@
 
 browser:
-	@bash tests/install-browser.sh
+	@bash debian.sh browser
 
 run: setup
 	@exec $(BIN)/python manage.py up

@@ -10,6 +10,7 @@ lease, and a spool file is removed only after the store has its mentions.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import socket
 import threading
@@ -185,17 +186,16 @@ def _revise(store: Store, kind: type[R], record_id: str, change: Callable[[R], R
 # -------------------------------------------------------------------------------------------------- crawl
 
 
-def crawl_due(service: Service) -> Run | None:
-    """Claim one source that is due and crawl it; None if nothing is due."""
-    source = _claim_source(service)
+def crawl_due(service: Service, *, due_by: datetime | None = None) -> Run | None:
+    """Claim one source that is due (now, or earlier: due_by) and crawl it; None if nothing is."""
+    source = _claim_source(service, due_by)
     return None if source is None else crawl(service, source)
 
 
-def _claim_source(service: Service) -> Source | None:
+def _claim_source(service: Service, due_by: datetime | None = None) -> Source | None:
     now = service.clock()
-    due = service.store.find(
-        Source, {"enabled": True, "next_at": Between(lt=now + timedelta(microseconds=1))}, order_by="next_at", limit=50
-    )
+    until = Between(lt=(due_by or now) + timedelta(microseconds=1))
+    due = service.store.find(Source, {"enabled": True, "next_at": until}, order_by="next_at", limit=50)
     lease = timedelta(seconds=service.settings.crawl.run_timeout_s) + LEASE_SLACK
     for source in due:
         if source.lease_until is not None and now < source.lease_until:
@@ -394,7 +394,12 @@ def clean_mention(mention: Mention) -> Mention:
     """Plain text with phone numbers, mail addresses and the like masked; the url stays byte-exact."""
     persona = mention.persona
     if persona is not None and (name := mask(clean(persona.name))) != persona.name:
-        persona = persona.model_copy(update={"name": name})
+        # A source without account ids makes the id of the name, so what is masked there must not stand in it.
+        named = persona.id == f"{mention.platform}:{persona.name}"
+        digest = hashlib.blake2b(persona.name.encode(), digest_size=12).hexdigest()
+        persona = persona.model_copy(
+            update={"name": name, "id": f"{mention.platform}:{digest}" if named else persona.id}
+        )
     return mention.model_copy(
         update={"title": mask(clean(mention.title)), "text": mask(clean(mention.text)), "persona": persona}
     )

@@ -7,13 +7,15 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.executors.pool import ThreadPoolExecutor as JobThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 
@@ -38,8 +40,8 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def crawl(service: jobs.Service) -> bool:
-    run = jobs.crawl_due(service)
+def crawl(service: jobs.Service, due_by: datetime | None = None) -> bool:
+    run = jobs.crawl_due(service, due_by=due_by)
     if run is not None:
         RUNS.labels(run.source, run.outcome.value).inc()
     return run is not None
@@ -99,11 +101,18 @@ def keep_at_it(job: Callable[[jobs.Service], bool], service: jobs.Service) -> No
 
 
 def work_until_idle(service: jobs.Service) -> int:
-    """Do all that is due, in turn, until a whole round finds nothing to do. Returns the rounds with work."""
+    """Do all that is due, in turn, until a whole round finds nothing to do. Returns the rounds with work.
+
+    A source is due at most once, by the time of the start, so that short periods do not keep it going for ever.
+    """
     jobs.release_dead(service)
-    rounds = 0
-    while sum(job(service) for job in ROUND):
-        rounds += 1
+    rounds, at_once = 0, service.settings.worker.crawls_at_once
+    crawl_one = partial(crawl, due_by=service.clock())
+    with ThreadPoolExecutor(at_once) as pool:
+        while sum(
+            [*pool.map(crawl_one, [service] * at_once), ingest(service), watch(service), deliver(service, hurry=True)]
+        ):
+            rounds += 1
     jobs.housekeep(service)
     return rounds
 
@@ -119,7 +128,7 @@ def run(service: jobs.Service) -> None:
     settings = service.settings.worker
     scheduler = BackgroundScheduler(
         timezone="UTC",
-        executors={"default": ThreadPoolExecutor(settings.crawls_at_once + len(ROUND))},
+        executors={"default": JobThreads(settings.crawls_at_once + len(ROUND))},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
     for job in (*ROUND, housekeep):

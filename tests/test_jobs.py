@@ -265,6 +265,15 @@ def test_a_spooled_mention_is_cleaned_matched_read_and_stored(service: jobs.Serv
     assert mention.labels.model_version == service.classifier.version
 
 
+def test_a_phone_number_in_a_nickname_is_masked_in_the_name_and_not_kept_in_the_id(service: jobs.Service) -> None:
+    persona = a_persona(id="weibo:小李13812345678", name="小李13812345678")
+    spooled(service, [a_mention("山岚咖啡好喝", topics=(), persona=persona)])
+    jobs.ingest_spool(service)
+    (mention,) = service.store.search(MentionQuery()).mentions
+    assert mention.persona is not None
+    assert "13812345678" not in mention.model_dump_json()
+
+
 def test_an_exclusion_acts_on_its_own_topic_only(service: jobs.Service) -> None:
     spooled(service, [a_mention("山岚咖啡门口山岚缭绕", topics=())])
     jobs.ingest_spool(service)

@@ -15,6 +15,7 @@ NOT_FOR = {
     "worker": {"manage", "dashboard", "sample", "crawlers", "nlp", "alerts", "streamlit", "scrapy", "pysqlite3"},
     "doctor": {"manage", "worker", "dashboard", "streamlit", "scrapy", "apscheduler", "pysqlite3"},
     "supervise": {"manage", "worker", "jobs", "streamlit", "scrapy", "apscheduler", "pysqlite3"},
+    "console": {"manage", "jobs", "worker", "dashboard", "crawlers", "nlp", "alerts", "streamlit", "apscheduler"},
     "manage": {"streamlit", "scrapy", "apscheduler", "torch", "transformers", "pysqlite3"},
     "bench": {"manage", "worker", "dashboard", "streamlit", "scrapy", "apscheduler"},
 }

@@ -89,7 +89,7 @@ def wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) ->
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
-        pytest.fail(f"{CHROMIUM} is missing: run tests/install-browser.sh")
+        pytest.fail(f"{CHROMIUM} is missing: run debian.sh browser")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield started
