@@ -21,7 +21,6 @@ Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
 TopicKind = Literal["brand", "product", "competitor", "industry", "crisis"]
 SourceKind = Literal["feed", "page", "appstore", "json", "file"]
 LevelName = Literal["blue", "yellow", "orange", "red"]
-PriorityName = Literal["urgent", "high", "normal", "low"]
 
 
 class SettingsError(Exception):
@@ -87,7 +86,6 @@ class SlaSettings(Section):
     closes: time = time(21)
     weekdays: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
     holidays: bool = False
-    warn_share: float = Field(0.75, gt=0, le=1)
     urgent: SlaTarget = SlaTarget(reply_m=10, resolve_m=120, calendar=True)
     high: SlaTarget = SlaTarget(reply_m=60, resolve_m=480)
     normal: SlaTarget = SlaTarget(reply_m=240, resolve_m=1440)

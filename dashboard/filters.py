@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import formats, labels
+from dashboard import context, formats, labels
 from index.models import ASPECTS, BEIJING_OFFSET, Intent, Sentiment
 from index.store import MentionQuery
 
@@ -84,7 +84,7 @@ class Filters:
             story_id=self.story,
             persona_ids=(self.persona,) if self.persona else (),
             customer_id=self.customer,
-            confidence_below=0.5 if self.unsure else None,
+            confidence_below=context.settings().nlp.review_below if self.unsure else None,
             copies="all" if self.all_copies or self.story else "fold",
             hidden="only" if self.hidden else "without",
         )

@@ -73,7 +73,7 @@ def over_line(resolved_at: datetime) -> str:
 
 
 def task_title(task: Task, event: str) -> str:
-    word = {"overdue": "回复超时", "due_soon": "即将超时", "created": "新任务"}.get(event, "回复任务")
+    word = {"overdue": "回复超时"}.get(event, "回复任务")
     return f"⏰ {word} · {PRIORITY_WORDS[task.priority]}优先 · {inert(task.title, 40)}"
 
 

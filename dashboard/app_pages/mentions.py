@@ -51,7 +51,7 @@ def show_chips(chosen: Filters) -> None:
     if chosen.polarity:
         chips[("polarity",)] = f"方面为{labels.SENTIMENT[chosen.polarity]}"
     if chosen.unsure:
-        chips[("unsure",)] = "模型把握不足 50%"
+        chips[("unsure",)] = f"模型把握不足 {context.settings().nlp.review_below:.0%}"
     if chosen.hidden:
         chips[("hidden",)] = "已隐藏的"
     if chosen.mine:

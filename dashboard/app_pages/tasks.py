@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from alerts import replies
+from alerts.clock import is_overdue
 from dashboard import casework, context, customer_card, formats, labels, markup, parts, queries
 from dashboard.actions import ActionError
 from index.models import BEIJING_OFFSET, Customer, Mention, Role, Task, TaskState
@@ -57,7 +58,7 @@ def clock(task: Task) -> str:
     if task.state == TaskState.WAITING:
         return markup.badge(f"{formats.when(task.waiting_until, now)} 跟进", "gray", ":material/pause:")
     due = task.due_at if task.replied_at is None else task.resolve_by
-    if now >= due:
+    if is_overdue(task, now):
         return markup.badge(formats.left(due, now), "red", ":material/alarm:")
     return markup.badge(formats.left(due, now), "red" if due - now < SOON else "gray", ":material/schedule:")
 
