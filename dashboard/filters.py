@@ -169,7 +169,7 @@ def begin(topics: Collection[str], platforms: Collection[str], sources: Collecti
     """Before the widgets: take over a URL that somebody opened."""
     state = st.session_state
     given = in_url()
-    if given and given != state.get("url"):
+    if given and given not in state.get("urls", ()):
         chosen = from_params(given)
         state["topic"] = chosen.topic if chosen.topic in topics else ""
         state["time"] = chosen.window
@@ -194,8 +194,10 @@ def finish(chosen: Filters) -> Filters:
     params = chosen.params()
     if params != in_url():
         others = {name: st.query_params.get_all(name) for name in st.query_params if name not in PARAMS}
+        # A click in this very moment breaks the run off here: neither URL was then opened by somebody.
+        st.session_state["urls"] = (in_url(), params)
         st.query_params.from_dict({**others, **params})
-    st.session_state["url"] = params
+    st.session_state["urls"] = (params,)
     return chosen
 
 

@@ -17,7 +17,7 @@ def inert(text: str, limit: int = 120) -> str:
     seen = "".join(sign if unicodedata.category(sign)[0] != "C" else " " for sign in text)
     line = _DASHES.sub("—", " ".join(seen.split()))
     # Bots turn a bare address into a link; without its scheme it stays text.
-    line = re.sub(r"(?i)\b(https?|ftp|javascript|data)\s*:/*", r"\1：", line)
+    line = re.sub(r"(?i)\b(https?|ftp|javascript|data)\s*:/*", r"\1：", line).replace("://", "：//")
     if len(line) > limit:
         line = line[: limit - 1].rstrip() + "…"
     return line.translate(_ACTING)
