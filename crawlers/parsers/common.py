@@ -31,6 +31,28 @@ _REGION_PREFIX = re.compile(r"^(?:发布于|来自|IP\s*属地\s*[::]?)\s*")
 REFUSED_HEADERS = {"user-agent", "cookie", "authorization", "host"}
 
 
+ITEM_FIELDS = (
+    "id",
+    "text",
+    "title",
+    "url",
+    "published_at",
+    "author",
+    "author_id",
+    "followers",
+    "verified",
+    "region",
+    "likes",
+    "comments",
+    "reposts",
+    "views",
+    "rating",
+    "parent_id",
+    "kind",
+)
+"""What may be said of one mention, by the names that field maps and files use."""
+
+
 class OptionsError(Exception):
     """The options of a source cannot be used; the text (Chinese) says which and why."""
 

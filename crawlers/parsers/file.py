@@ -27,30 +27,11 @@ from pydantic import Field
 from python_calamine import CalamineError, CalamineWorkbook
 
 from crawlers.fields import digest, native_id, parse_count, parse_rating, parse_time, plausible, url_key
-from crawlers.parsers.common import CommonOptions
+from crawlers.parsers.common import ITEM_FIELDS, CommonOptions
 from crawlers.texts import sound
 from index.models import Engagement, Mention, MentionKind, Persona
 
-FIELDS = (
-    "id",
-    "platform",
-    "kind",
-    "url",
-    "title",
-    "text",
-    "published_at",
-    "author",
-    "author_id",
-    "followers",
-    "verified",
-    "region",
-    "likes",
-    "comments",
-    "reposts",
-    "views",
-    "rating",
-    "parent_id",
-)
+FIELDS = ("platform", *ITEM_FIELDS)
 _ALIASES = {
     "text": "正文 内容 文本 全文 评论内容 帖子内容 content",
     "title": "标题 题目",

@@ -33,30 +33,10 @@ from pydantic import Field, field_validator, model_validator
 from w3lib.url import add_or_replace_parameters
 
 from crawlers.fields import native_id
-from crawlers.parsers.common import BadLine, CommonOptions, Draft, Parsed, finish, read_options, sort_out
+from crawlers.parsers.common import ITEM_FIELDS, BadLine, CommonOptions, Draft, Parsed, finish, read_options, sort_out
 from crawlers.texts import decode, plain, sound
 from index.models import Mention, MentionKind
 from settings import SourceSettings
-
-FIELDS = (
-    "id",
-    "text",
-    "title",
-    "url",
-    "published_at",
-    "author",
-    "author_id",
-    "followers",
-    "verified",
-    "region",
-    "likes",
-    "comments",
-    "reposts",
-    "views",
-    "rating",
-    "parent_id",
-    "kind",
-)
 
 
 class JsonOptions(CommonOptions):
@@ -87,9 +67,9 @@ class JsonOptions(CommonOptions):
     @field_validator("fields")
     @classmethod
     def _known_fields(cls, value: dict[str, str]) -> dict[str, str]:
-        unknown = sorted(set(value) - set(FIELDS))
+        unknown = sorted(set(value) - set(ITEM_FIELDS))
         if unknown:
-            raise ValueError(f"fields 里不认识的字段 {'、'.join(unknown)}；可用：{'、'.join(FIELDS)}")
+            raise ValueError(f"fields 里不认识的字段 {'、'.join(unknown)}；可用：{'、'.join(ITEM_FIELDS)}")
         missing = [name for name in ("text", "published_at") if name not in value]
         if missing:
             raise ValueError(f"fields 里缺 {'、'.join(missing)}")
