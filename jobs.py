@@ -46,6 +46,7 @@ from index.models import (
     Session,
     Source,
     Task,
+    TaskState,
     Topic,
 )
 from index.query import parse
@@ -534,8 +535,21 @@ def watch_due(service: Service) -> bool:
     for rule in claimed:
         for alert in watch.watch(service.store, rule, settings=service.settings, now=now, cache=service.facts):
             log.info("alert", id=alert.id, rule=rule.id, level=alert.level.value, state=alert.state.value)
+    _resume_waiting(service, now)
     watch.tell_overdue(service.store, settings=service.settings, now=now)
     return bool(claimed)
+
+
+def _resume_waiting(service: Service, now: datetime) -> None:
+    """The moment at which a task was to be followed up has come: its clock runs on from then."""
+    for task in service.store.find(Task, {"state": TaskState.WAITING}):
+        if task.waiting_until is None or now < task.waiting_until:
+            continue
+        resumed = tasks.resume(task, sla=service.settings.sla, actor=tasks.SYSTEM, now=task.waiting_until)
+        try:
+            service.store.put(resumed)
+        except VersionConflict:  # somebody has just gone on with it
+            continue
 
 
 def _first_look_is_due(service: Service, now: datetime) -> bool:

@@ -152,10 +152,16 @@ def dedup(message: Notification, box: Box, now: datetime) -> Verdict | None:
     alert = box.alert(message)
     if alert is None or message.event == RESOLVED:
         return None
+    over: set[str] = set()
     for earlier in reversed(box.sent):
         other = box.alert(earlier)
-        if other is None or other.topic != alert.topic or earlier.event == RESOLVED:
+        if other is None or other.topic != alert.topic:
             continue
+        if earlier.event == RESOLVED:
+            over.add(other.key)
+            continue
+        if other.key == alert.key and other.key in over:
+            continue  # people last heard that it was over
         if earlier.sent_at is None or now - earlier.sent_at >= REPEAT or earlier.level.rank < message.level.rank:
             continue
         if other.id != alert.id and other.story_id and alert.story_id and other.story_id != alert.story_id:
@@ -377,8 +383,13 @@ def _box(store: Store, setting: ChannelSettings, pending: Sequence[Notification]
 
 
 def _was_told(store: Store, message: Notification) -> bool:
-    where = {"subject_id": message.subject_id, "channel": message.channel, "state": NotificationState.SENT}
-    return store.tally(Notification, where) > 0
+    """Whether the channel heard of it, in a message of its own or inside another's."""
+    where = {"subject_id": message.subject_id, "channel": message.channel}
+    return any(
+        each.state == NotificationState.SENT
+        or (each.state == NotificationState.DROPPED and each.reason == Silence.GROUPED)
+        for each in store.find(Notification, where)
+    )
 
 
 def _urgency(message: Notification) -> tuple[int, datetime, str]:

@@ -96,7 +96,7 @@ def sign_in(store: Store, name: str, password: str, *, now: datetime) -> str:
             _count_failure(store, account.id, now=now)
         raise AccessError("账号或密码不对。")
     if account.n_failed or account.locked_until:
-        _replace(store, account.id, n_failed=0, locked_until=None)
+        _forget_failures(store, account.id)
     return _open_session(store, account, now=now)
 
 
@@ -163,22 +163,26 @@ def _open_session(store: Store, account: Account, *, now: datetime) -> str:
 
 
 def _count_failure(store: Store, account_id: str, *, now: datetime) -> None:
-    account = store.get(Account, account_id)
-    n_failed = account.n_failed + 1 if account else 0
-    if n_failed >= MAX_FAILED:
-        _replace(store, account_id, n_failed=0, locked_until=now + LOCKED_FOR)
-    else:
-        _replace(store, account_id, n_failed=n_failed)
-
-
-def _replace(store: Store, account_id: str, **changes: object) -> None:
-    """Change an account; of two writes at once the later one gives way (both say nearly the same)."""
-    account = store.get(Account, account_id)
-    if account is None:
+    """One more; also where several fail at once, or guesses made side by side would not be counted."""
+    while (account := store.get(Account, account_id)) is not None:
+        n_failed = account.n_failed + 1
+        if n_failed >= MAX_FAILED:
+            changed = account.but(n_failed=0, locked_until=now + LOCKED_FOR)
+        else:
+            changed = account.but(n_failed=n_failed)
+        try:
+            store.put(changed)
+        except VersionConflict:
+            continue
         return
-    try:
-        store.put(account.but(**changes))
-    except VersionConflict:
+
+
+def _forget_failures(store: Store, account_id: str) -> None:
+    while (account := store.get(Account, account_id)) is not None:
+        try:
+            store.put(account.but(n_failed=0, locked_until=None))
+        except VersionConflict:
+            continue
         return
 
 

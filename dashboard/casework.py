@@ -12,6 +12,9 @@ from dashboard.actions import HANDLERS, ActionError, Done, allow, change, seen_m
 from index.models import Alert, Level, Mention, Mute, Role, Task
 from index.store import StoreError, VersionConflict
 
+DECIDERS = (Role.PR,)
+"""Who decides about alerts; an admin may everything."""
+
 # ------------------------------------------------------------------------------------------------ alerts
 
 
@@ -21,6 +24,9 @@ def acknowledge(viewer: Viewer, alert_id: str) -> Done:
 
 
 def assign(viewer: Viewer, alert_id: str, owner: str) -> Done:
+    found = queries.alert(viewer.scope, alert_id)
+    if found is not None and owner not in queries.colleagues(DECIDERS, found.topic):
+        raise ActionError(f"{owner} 不能处理这个主题的预警")
     before = _change_alert(
         viewer, alert_id, lambda alert, now: crisis.assign(alert, owner=owner, actor=viewer.name, now=now)
     )
@@ -68,6 +74,8 @@ def false_alarm(viewer: Viewer, alert_id: str, reason: str, mute_hours: int = 0)
         id=f"{alert_id}|mute",
         rule=before.rule,
         topic=before.topic,
+        # Alerts about sources have no topic; without the source all of them would fall silent.
+        story_id=before.story_id if before.topic == queries.NO_TOPIC_OF_SOURCE else None,
         until=now + timedelta(hours=mute_hours),
         reason=f"误报: {reason.strip()}",
         by=viewer.name,
@@ -118,7 +126,8 @@ def make_task(viewer: Viewer, mention_id: str) -> Done:
 
 def new_task(viewer: Viewer, mention: Mention) -> Task | None:
     """The stored task of a mention that the viewer may hand on; None where it has one already."""
-    topic = next((topic for topic in mention.topics if queries.visible(viewer.scope, (topic,))), "")
+    own_first = queries.topics(viewer.scope)
+    topic = next((topic for topic in own_first if topic in mention.topics), "")
     task = tasks.make_task(
         mention,
         topic=topic,
@@ -146,6 +155,9 @@ def release(viewer: Viewer, task_id: str) -> Done:
 
 
 def assign_task(viewer: Viewer, task_id: str, owner: str) -> Done:
+    found = queries.task(viewer.scope, task_id)
+    if found is not None and owner not in queries.colleagues(HANDLERS, found.topic):
+        raise ActionError(f"{owner} 不能处理这个主题的任务")
     _change_task(viewer, task_id, lambda task, now: tasks.assign(task, owner=owner or "", actor=viewer.name, now=now))
     return Done(f"已交给 {owner}")
 
@@ -212,7 +224,7 @@ def reopen(viewer: Viewer, task_id: str, reason: str) -> Done:
 
 
 def _change_alert(viewer: Viewer, alert_id: str, transition: Callable[[Alert, datetime], Alert]) -> Alert:
-    allow(viewer, (Role.PR,))
+    allow(viewer, DECIDERS)
     if queries.alert(viewer.scope, alert_id) is None:
         raise ActionError("这条预警不存在, 或不在您的监测范围内")
     try:

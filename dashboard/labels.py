@@ -220,8 +220,8 @@ ACTION = {
 
 
 def silence(reason: str) -> str:
-    """Why a message was not sent; what is no known reason stands as it is."""
-    return SILENCE_WORDS[Silence(reason)] if reason in list(Silence) else reason
+    """Why a message was not sent; empty for a failed try, whose error says it in full."""
+    return SILENCE_WORDS[Silence(reason)] if reason in list(Silence) else ""
 
 
 def platform(name: str) -> str:

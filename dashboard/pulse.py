@@ -9,7 +9,7 @@ from typing import Literal
 
 from dashboard import charts, formats, labels, normal, queries
 from dashboard.charts import Buckets, Counts
-from dashboard.filters import LENGTHS, WINDOWS, Filters
+from dashboard.filters import CUSTOM, LENGTHS, WINDOWS, Filters
 from index.models import Alert, AlertState, Intent, Mention, Sentiment, TaskState
 from index.store import Between
 
@@ -61,14 +61,19 @@ class Voice:
 def state(scope: Scope, chosen: Filters, now: datetime) -> State:
     alive = [alert for alert in queries.alerts(scope) if chosen.topic in (None, alert.topic)]
     if alive:
-        worst = alive[0]
+        worst = max(alive, key=_gravity)
         waited = formats.span((now - worst.opened_at).total_seconds())
         clock = f"未确认 {waited}" if worst.state == AlertState.OPEN else f"{worst.owner or '有人'} 处理中, 已 {waited}"
         return State(worst.sentence, worst, clock, len(alive))
     n, n_negative = total(scope, chosen, now), total(scope, chosen.but(sentiments=NEGATIVE), now)
     usual = usual_negatives(scope, chosen, now)
     beside = f" (平时 {formats.usual(usual)})" if usual is not None else ""
-    return State(f"{WINDOWS[chosen.window]}没有未解除的预警: 新增 {n:,} 条提及, 负面 {n_negative:,} 条{beside}")
+    when = "所选时间内" if chosen.window == CUSTOM else WINDOWS[chosen.window]
+    return State(f"{when}没有未解除的预警: 新增 {n:,} 条提及, 负面 {n_negative:,} 条{beside}")
+
+
+def _gravity(alert: Alert) -> tuple[int, bool]:
+    return alert.level.rank, alert.state == AlertState.OPEN
 
 
 def figures(scope: Scope, chosen: Filters, now: datetime) -> list[Figure]:

@@ -27,6 +27,7 @@ from index.models import (
     Mention,
     Notification,
     Outcome,
+    Role,
     Run,
     Source,
     Task,
@@ -202,10 +203,16 @@ def topics(scope: Scope) -> dict[str, Topic]:
 
 
 @remembered
-@st.cache_data(ttl=60, max_entries=1, show_spinner=False)
-def colleagues() -> list[str]:
-    """The names of those who can be asked to take something."""
-    return sorted(account.name for account in store().find(Account) if not account.disabled)
+@st.cache_data(ttl=60, max_entries=100, show_spinner=False)
+def colleagues(roles: tuple[Role, ...], topic: str) -> list[str]:
+    """The names of those who can take something about this topic."""
+    return sorted(
+        account.name
+        for account in store().find(Account)
+        if not account.disabled
+        and account.role in (*roles, Role.ADMIN)
+        and (topic == NO_TOPIC_OF_SOURCE or visible(account.topics, (topic,)))
+    )
 
 
 @remembered

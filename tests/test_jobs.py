@@ -33,11 +33,12 @@ from index.models import (
     Session,
     Source,
     Task,
+    TaskState,
     Topic,
 )
 from index.store import MentionQuery
 from settings import RuleSettings, ServiceSettings, Settings, SourceSettings, TopicSettings
-from tests.builders import NOW, a_mention, a_persona, ago
+from tests.builders import NOW, a_mention, a_persona, a_record, ago
 
 OWN_NAME = f"here:{os.getpid()}:{jobs._started(os.getpid())}"
 TOPICS = (
@@ -419,6 +420,20 @@ def test_rules_wait_for_the_first_harvest_of_new_sources_but_not_for_long(make: 
     assert not jobs.watch_due(service)
     clock.at += jobs.FIRST_LOOK
     assert jobs.watch_due(service)
+
+
+def test_a_waiting_task_comes_back_at_its_time_and_its_clock_runs_on_from_then(
+    service: jobs.Service, clock: Clock
+) -> None:
+    task: Task = a_record(Task, state="waiting", owner="小李", due_at=NOW, waiting_until=NOW + timedelta(hours=1))
+    service.store.put(task)
+    jobs.watch_due(service)
+    assert service.store.tally(Task, {"state": "waiting"}) == 1
+    clock.at += timedelta(hours=5)
+    jobs.watch_due(service)
+    (back,) = service.store.find(Task)
+    assert (back.state, back.waiting_until) == (TaskState.CLAIMED, None)
+    assert back.timeline[-1].at == NOW + timedelta(hours=1)
 
 
 def test_old_mentions_runs_and_sign_ins_go_and_newer_ones_stay(service: jobs.Service) -> None:

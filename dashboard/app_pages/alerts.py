@@ -86,7 +86,7 @@ def about(alert: Alert) -> Filters:
     until = min(alert.resolved_at or now, now).replace(second=0, microsecond=0) + timedelta(minutes=1)
     return Filters(
         topic=alert.topic or None,
-        since=alert.opened_at - timedelta(days=1),
+        since=alert.opened_at.replace(second=0, microsecond=0) - timedelta(days=1),
         until=until,
         story=alert.story_id,
         all_copies=bool(alert.story_id),
@@ -140,7 +140,13 @@ def show_acts(alert: Alert) -> None:
                 args=(casework.acknowledge, alert.id),
             )
         with st.popover("指派", icon=":material/person_add:"):
-            owner = st.selectbox("交给谁", queries.colleagues(), index=None, placeholder="选择同事", key="assign_to")
+            owner = st.selectbox(
+                "交给谁",
+                queries.colleagues(casework.DECIDERS, alert.topic),
+                index=None,
+                placeholder="选择同事",
+                key="assign_to",
+            )
             st.button(
                 "指派", key="assign", disabled=not owner, on_click=parts.act, args=(casework.assign, alert.id, owner)
             )

@@ -95,9 +95,11 @@ def show_figures(figures: list[pulse.Figure]) -> None:
 def open_bar() -> None:
     """A bar of the trend opens the mentions it counts."""
     for picked in st.session_state["trend"].selection.selected:
+        since, until = chosen.period(now)
         start = axis.starts[picked["data_indices"][0]]
         sentiment = charts.ORDER[picked["series_index"]]
-        filters.open_mentions(chosen.but(since=start, until=start + axis.length, sentiments=(sentiment,)))
+        first, last = max(start, since), min(start + axis.length, until)
+        filters.open_mentions(chosen.but(since=first, until=last, sentiments=(sentiment,)))
 
 
 def open_aspect() -> None:
@@ -153,7 +155,9 @@ with left:
                         " · ".join((parts.sentiment_word(first.sentiment), markup.escape(where), f"首发 {since}")),
                         width="stretch",
                     )
-                    target = chosen.but(story=first.id, all_copies=True)
+                    begin, end = chosen.period(now)
+                    begin = max(begin, end - pulse.STORIES_SPAN)
+                    target = chosen.but(story=first.id, all_copies=True, since=begin, until=end)
                     parts.number(f"转载 {formats.number(n - 1)}", target, key=f"story_{place}")
 
     with st.container(border=True):

@@ -10,7 +10,7 @@ import streamlit as st
 from alerts import replies
 from alerts.clock import is_overdue
 from dashboard import casework, context, customer_card, formats, labels, markup, parts, queries
-from dashboard.actions import ActionError
+from dashboard.actions import HANDLERS, ActionError
 from index.models import BEIJING_OFFSET, Customer, Mention, Role, Task, TaskState
 from index.store import StoreError
 
@@ -337,7 +337,7 @@ def at_beijing(day: date, hour: time) -> datetime:
 
 def show_hand_over(task: Task) -> None:
     with st.popover("转交", icon=":material/swap_horiz:"):
-        others = [name for name in queries.colleagues() if name != task.owner]
+        others = [name for name in queries.colleagues(HANDLERS, task.topic) if name != task.owner]
         owner = st.selectbox("交给谁", others, index=None, placeholder="选择同事", key="hand_to")
         st.button(
             "转交", key="hand_over", disabled=not owner, on_click=parts.act, args=(casework.assign_task, task.id, owner)

@@ -389,3 +389,48 @@ def test_nothing_at_the_same_level_is_told_twice_inside_the_repeat_interval(
     for i, (at, level, topic) in enumerate(told):
         for earlier, before, other in told[:i]:
             assert not (other == topic and at - earlier < REPEAT and before.rank >= level.rank)
+
+
+class TestEnds:
+    def test_an_alert_that_begins_again_after_its_end_was_told_is_told(self, store: EmbeddedStore) -> None:
+        rule = RULE.but(cool_down_m=10)
+        first = an_alert()
+        post(store, first)
+        channel = Said()
+        deliver(store, channel, at=LATER)
+        over, _ = crisis.expire(first, NOW + 20 * MINUTE, rule)
+        store.put(over.but(version=1))
+        for message in messages(over, now=NOW + 20 * MINUTE):
+            if store.get(Notification, message.id) is None:
+                store.put(message)
+        deliver(store, channel, at=NOW + 21 * MINUTE)
+        breach = Breach(
+            rule="r1",
+            topic="t",
+            at=NOW + 40 * MINUTE,
+            level=Level.ORANGE,
+            reason=Reason.SPIKE,
+            value=20,
+            sentence="又来",
+        )
+        again, _ = crisis.apply(breach, over, NOW + 40 * MINUTE, rule)
+        store.put(again.but(version=0))
+        for message in messages(again, now=NOW + 40 * MINUTE):
+            store.put(message)
+        deliver(store, channel, at=NOW + 41 * MINUTE)
+        assert [message.event for message in channel.sent] == ["opened", "resolved", "opened"]
+
+    def test_the_end_of_an_alert_that_was_told_inside_anothers_message_is_told(self, store: EmbeddedStore) -> None:
+        pair = [an_alert(1), an_alert(2)]
+        post(store, *pair)
+        channel = Said()
+        deliver(store, channel, at=LATER)
+        assert len(channel.sent) == 1
+        for alert in pair:
+            over, _ = crisis.expire(alert, NOW + 3 * REPEAT, RULE)
+            store.put(over.but(version=1))
+            for message in messages(over, now=NOW + 3 * REPEAT):
+                if store.get(Notification, message.id) is None:
+                    store.put(message)
+        deliver(store, channel, at=NOW + 3 * REPEAT + MINUTE)
+        assert [message.event for message in channel.sent] == ["opened", "resolved", "resolved"]
