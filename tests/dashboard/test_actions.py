@@ -25,7 +25,7 @@ from index.models import (
     TaskState,
 )
 from index.store import MentionQuery, Store
-from tests.builders import a_record
+from tests.builders import a_mention, a_record
 from tests.dashboard.conftest import somebody
 
 SPIKE = "spike|shanlan-new|@1"
@@ -124,6 +124,31 @@ def test_a_false_alarm_can_silence_its_rule_on_the_topic(lively: Store) -> None:
     casework.false_alarm(somebody(lively, Role.PR), SPIKE, "阈值太低", 24)
     (silence,) = lively.find(Mute)
     assert (silence.rule, silence.topic) == ("spike", "shanlan-new")
+
+
+def test_a_false_alarm_about_one_source_leaves_the_other_sources_alone(lively: Store) -> None:
+    spike = lively.get(Alert, SPIKE)
+    assert spike is not None
+    about = {"topic": "", "story_id": "source:feed", "key": "quiet||source:feed", "rule": "quiet"}
+    quiet = lively.put(spike.but(id="quiet", version=0, **about))
+    casework.false_alarm(somebody(lively, Role.PR), quiet.id, "站点改版", 24)
+    (silence,) = lively.find(Mute)
+    assert (silence.rule, silence.story_id) == ("quiet", "source:feed")
+
+
+def test_a_task_by_hand_is_about_the_own_brand_where_the_mention_names_several(lively: Store) -> None:
+    mention = a_mention("青屿不如山岚", topics=("qingyu", "shanlan"))
+    lively.add_mentions([mention], now=context.clock())
+    casework.make_task(somebody(lively), mention.id)
+    (task,) = lively.find(Task, {"mention_id": mention.id})
+    assert task.topic == "shanlan"
+
+
+def test_a_task_is_handed_only_to_those_who_can_work_on_it(lively: Store) -> None:
+    somebody(lively, Role.PRODUCT, name="程远")
+    task = an_open_task(lively)
+    with pytest.raises(ActionError, match="程远"):
+        casework.assign_task(somebody(lively), task.id, "程远")
 
 
 def test_the_second_to_claim_is_told_who_was_faster(lively: Store) -> None:
