@@ -76,7 +76,10 @@ def instant(text: str | None) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f"时间 {text!r} 看不懂, 请写成 2026-11-01 或 2026-11-01T08:00") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(UTC)
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=BEIJING)).astimezone(UTC)
+    except OverflowError as error:
+        raise UsageError(f"时间 {text!r} 超出范围") from error
 
 
 @contextmanager

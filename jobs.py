@@ -37,6 +37,7 @@ from index import customers
 from index.models import (
     Customer,
     Intent,
+    LogEntry,
     Mention,
     Notification,
     Outcome,
@@ -50,7 +51,7 @@ from index.models import (
     Topic,
 )
 from index.query import parse
-from index.store import Between, MentionQuery, QueryError, R, Store, StoreUnavailable, VersionConflict
+from index.store import Between, MentionQuery, QueryError, R, Store, StoreError, StoreUnavailable, VersionConflict
 from nlp.classifier import Classifier
 from nlp.clean import clean, own_words
 from nlp.copies import fold, story_keys, whole_text
@@ -67,7 +68,10 @@ FIRST_LOOK = timedelta(seconds=75)
 """How long rules wait after a start for sources that were never crawled."""
 PATIENCE_TRIES = 30
 """How often a crawl's end is written again; with a busy store each try takes seconds."""
+RELINKED = "relinked"
+"""Id of the entry that says which import of customers was followed up."""
 LONGEST_BACK_OFF = timedelta(hours=6)
+LONGEST_RETRY_AFTER = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,9 @@ def _provision(store: Store, kind: type[P], wanted: Sequence[BaseModel], now: da
 def _provision_one(store: Store, kind: type[P], record_id: str, fields: dict[str, Any], now: datetime) -> bool:
     schedule = {} if kind is Topic else {"next_at": now}
     known = store.get(kind, record_id)
+    if isinstance(known, Source) and (known.url, known.options) != (fields["url"], fields["options"]):
+        # Another place: what was learnt of the old one (cursor, etag, failures) says nothing about it.
+        fields = {**fields, "state": {}, "n_failures": 0, "next_at": now}
     if known is None and _put_absent(store, kind.model_validate({**fields, **schedule, "provisioned": True})):
         return True
     return _revise(store, kind, record_id, partial(_but, fields={**fields, "provisioned": True})) != known
@@ -194,18 +201,21 @@ def crawl_due(service: Service, *, due_by: datetime | None = None) -> Run | None
 
 
 def _claim_source(service: Service, due_by: datetime | None = None) -> Source | None:
-    now = service.clock()
-    until = Between(lt=(due_by or now) + timedelta(microseconds=1))
+    until = Between(lt=(due_by or service.clock()) + timedelta(microseconds=1))
     due = service.store.find(Source, {"enabled": True, "next_at": until}, order_by="next_at", limit=50)
+    return next((mine for source in due if (mine := claim(service, source)) is not None), None)
+
+
+def claim(service: Service, source: Source) -> Source | None:
+    """Take a source for one crawl; None if somebody else has it."""
+    now = service.clock()
+    if source.lease_until is not None and now < source.lease_until:
+        return None
     lease = timedelta(seconds=service.settings.crawl.run_timeout_s) + LEASE_SLACK
-    for source in due:
-        if source.lease_until is not None and now < source.lease_until:
-            continue
-        try:
-            return service.store.put(source.but(claimed_by=service.name, lease_until=now + lease))
-        except VersionConflict:
-            continue
-    return None
+    try:
+        return service.store.put(source.but(claimed_by=service.name, lease_until=now + lease))
+    except VersionConflict:
+        return None
 
 
 def crawl(service: Service, source: Source) -> Run:
@@ -241,13 +251,16 @@ def _finish(store: Store, source: Source, run: Run, state: Mapping[str, object])
     """Write what the run taught, on top of whatever people changed meanwhile."""
     good = run.outcome in (Outcome.OK, Outcome.EMPTY, Outcome.PARTIAL)
 
+    def is_ours(current: Source) -> bool:
+        return current.claimed_by == source.claimed_by
+
     def taught(current: Source) -> Source:
         n_failures = 0 if good else current.n_failures + 1
         asked_again = current.next_at is not None and run.started_at < current.next_at <= run.finished_at
         return current.but(
-            state=dict(state),
-            claimed_by=None,
-            lease_until=None,
+            state=dict(state) if current.state == source.state else current.state,
+            claimed_by=None if is_ours(current) else current.claimed_by,
+            lease_until=None if is_ours(current) else current.lease_until,
             last_run_id=run.id,
             last_outcome=run.outcome,
             last_run_at=run.finished_at,
@@ -269,7 +282,7 @@ def next_turn(source: Source, run: Run, *, n_failures: int) -> datetime:
         if n_failures == 0 or source.kind == "file"
         else min(period * 2 ** min(n_failures, 16), max(LONGEST_BACK_OFF, period))
     )
-    retry_after = timedelta(seconds=float(run.stats.get("retry_after_s") or 0))
+    retry_after = min(timedelta(seconds=min(float(run.stats.get("retry_after_s") or 0), 1e7)), LONGEST_RETRY_AFTER)
     return max(run.started_at + wait, run.finished_at + retry_after)
 
 
@@ -301,13 +314,15 @@ def _started(pid: int | str) -> str:
 
 @dataclass(frozen=True)
 class Ingested:
-    """What became of some mentions: n_read = n_new + n_known + n_unmatched + n_empty."""
+    """What became of some mentions: n_read = n_new + n_known + n_unmatched + n_empty + n_expired."""
 
     n_read: int = 0
     n_new: int = 0
     n_known: int = 0
     n_unmatched: int = 0
     n_empty: int = 0
+    n_expired: int = 0
+    """Published longer ago than mentions are kept."""
     new_ids: tuple[str, ...] = ()
 
     def __add__(self, other: Ingested) -> Ingested:
@@ -323,19 +338,43 @@ def ingest_spool(service: Service) -> Ingested:
     with _alone(service.settings.spool_dir / "ingest.lock") as alone:
         if not alone:
             return total
-        fixed = {source.id: source.topics for source in service.store.find(Source)}
+        sources = {source.id: source for source in service.store.find(Source)}
+        fixed = {source.id: source.topics for source in sources.values()}
         for file in spool.pending(service.settings.spool_dir):
-            done = Ingested()
-            for batch in spool.read(file, batch=service.settings.worker.batch):
-                if service.stop.is_set():
-                    return total
-                spool.keep_bad(file, batch.bad)
-                done += ingest(service, batch.mentions, fixed=fixed)
-            _note_ingested(service.store, file.run_id, done)
-            spool.done(file)
+            if _is_being_written(service, file.run_id, sources):
+                continue
+            try:
+                done = _ingest_file(service, file, fixed)
+            except StoreUnavailable:
+                raise
+            except (StoreError, spool.SpoolError):
+                log.exception("spool file cannot be ingested; the others go on", run=file.run_id)
+                continue
+            if done is None:
+                return total
             total += done
             log.info("ingested", run=file.run_id, n_read=done.n_read, n_new=done.n_new, n_unmatched=done.n_unmatched)
     return total
+
+
+def _is_being_written(service: Service, run_id: str, sources: Mapping[str, Source]) -> bool:
+    """Whether the crawl behind a spool file is about to write its run, which the ingest is to complete."""
+    source = sources.get(run_id.rpartition("-")[0])
+    claimed = source is not None and source.lease_until is not None and service.clock() < source.lease_until
+    return claimed and service.store.get(Run, run_id) is None
+
+
+def _ingest_file(service: Service, file: spool.SpoolFile, fixed: Mapping[str, tuple[str, ...]]) -> Ingested | None:
+    """None when the worker stops: the file stays for the next time."""
+    done = Ingested()
+    for batch in spool.read(file, batch=service.settings.worker.batch):
+        if service.stop.is_set():
+            return None
+        spool.keep_bad(file, batch.bad)
+        done += ingest(service, batch.mentions, fixed=fixed)
+    _note_ingested(service.store, file.run_id, done)
+    spool.done(file)
+    return done
 
 
 @contextmanager
@@ -366,7 +405,9 @@ def ingest(
     """
     store, now = service.store, service.clock()
     cleaned = [clean_mention(mention) for mention in mentions]
-    telling = [mention for mention in cleaned if mention.text or mention.title]
+    oldest = now - timedelta(days=service.settings.retention.mentions_days)
+    young = [mention for mention in cleaned if oldest <= mention.published_at]
+    telling = [mention for mention in young if mention.text or mention.title]
     matched = match(telling, service.matcher(), fixed or {}, store)
     stored = store.mentions([mention.id for mention in matched])
     fresh, known = [], []
@@ -380,13 +421,14 @@ def ingest(
     read = read_mentions(service.classifier, folded)
     linked = customers.link_mentions(store, read, now=now)
     added = store.add_mentions([*linked, *known], now=now)
-    make_tasks(service, linked)
+    make_tasks(service, [*linked, *known])  # known: the process may have died before it came to this line
     return Ingested(
         n_read=len(mentions),
         n_new=len(added.new_ids),
         n_known=len(matched) - len(added.new_ids),
         n_unmatched=len(telling) - len(matched),
-        n_empty=len(mentions) - len(telling),
+        n_empty=len(young) - len(telling),
+        n_expired=len(cleaned) - len(young),
         new_ids=added.new_ids,
     )
 
@@ -442,6 +484,8 @@ def fold_stories(service: Service, mentions: Sequence[Mention]) -> list[Mention]
         mentions,
         candidates=candidates,
         texts={key: whole_text(mention) for key, mention in originals.items()},
+        published={key: mention.published_at for key, mention in originals.items()},
+        window=timedelta(days=nlp.fold_window_days),
         min_chars=nlp.fold_min_chars,
     )
 
@@ -459,7 +503,9 @@ def read_mentions(classifier: Classifier, mentions: Sequence[Mention]) -> list[M
 def _as_read_before(mention: Mention, before: Mention) -> Mention:
     """A mention that was crawled again with the same words needs no second reading."""
     return mention.model_copy(
-        update={name: getattr(before, name) for name in ("labels", "story_id", "is_copy", "customer_id")}
+        update={
+            name: getattr(before, name) for name in ("labels", "review", "hidden", "story_id", "is_copy", "customer_id")
+        }
     )
 
 
@@ -578,6 +624,19 @@ def deliver_due(service: Service, *, hurry: bool = False) -> Counter[str]:
         clock=service.clock,
         hurry=hurry,
     )
+
+
+def relink_after_import(service: Service) -> bool:
+    """Customers were imported on screen: what is stored already may be theirs. Whether there was such an import."""
+    store = service.store
+    newest = store.find(LogEntry, {"action": "import"}, order_by="at", descending=True, limit=1)
+    done = store.get(LogEntry, RELINKED)
+    if not newest or (done is not None and newest[0].at <= done.at):
+        return False
+    n = customers.relink(store, now=service.clock())
+    store.put_all([LogEntry(id=RELINKED, at=newest[0].at, actor=tasks.SYSTEM, action="relink", note=f"{n} 条提及")])
+    log.info("relinked", n_mentions=n)
+    return True
 
 
 def housekeep(service: Service) -> bool:

@@ -150,18 +150,21 @@ def crawl(source: Annotated[str, typer.Argument(help="来源的 id")], as_json: 
         raise UsageError(f"没有来源 {source!r}; 已有: {known}")
     if not found.enabled:
         raise UsageError(f"来源 {source} 已停用: 写明采集依据 basis 与审查日期 reviewed, 再把 enabled 设为 true")
-    run = jobs.crawl(made, found)
+    claimed = jobs.claim(made, found)
+    if claimed is None:
+        raise UsageError(f"来源 {source} 正在采集, 请稍后再试")
+    run = jobs.crawl(made, claimed)
     done = jobs.ingest_spool(made)
     run = made.store.get(type(run), run.id) or run
     say(
-        {"run": dump(run), "n_new": done.n_new, "n_unmatched": done.n_unmatched},
+        {"run": dump(run), "n_new": run.n_new, "n_unmatched": done.n_unmatched},
         [
             {
                 "结果": run.outcome.value,
                 "说明": run.message,
                 "条数": run.n_items,
                 "坏行": run.n_bad,
-                "新提及": done.n_new,
+                "新提及": "待入库" if run.n_new is None else run.n_new,
             }
         ],
         as_json=as_json,
@@ -225,6 +228,7 @@ def import_mentions(
         "n_known": total.n_known,
         "n_unmatched": total.n_unmatched,
         "n_empty": total.n_empty,
+        "n_expired": total.n_expired,
         "n_refused": len({row.row for row in read.refused}),
         "refused": [asdict(row) for row in read.refused],
     }
@@ -233,7 +237,7 @@ def import_mentions(
         [{"行": r.row, "列": r.column, "值": r.value, "原因": r.reason} for r in read.refused],
         as_json=as_json,
         title=f"新增 {total.n_new} 条, 已有 {total.n_known} 条, 与主题无关 {total.n_unmatched} 条, "
-        f"空白 {total.n_empty} 条, 拒收 {document['n_refused']} 行。",
+        f"空白 {total.n_empty} 条, 早于保留期 {total.n_expired} 条, 拒收 {document['n_refused']} 行。",
     )
 
 

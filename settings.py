@@ -63,14 +63,14 @@ class CrawlSettings(Section):
 
 class NlpSettings(Section):
     review_below: float = Field(0.5, ge=0, le=1)
-    fold_window_days: int = Field(30, ge=1)
+    fold_window_days: int = Field(30, ge=1, le=9999)
     fold_min_chars: int = Field(10, ge=1)
 
 
 class RetentionSettings(Section):
-    mentions_days: int = Field(400, ge=1)
-    runs_days: int = Field(90, ge=1)
-    notifications_days: int = Field(180, ge=1)
+    mentions_days: int = Field(400, ge=1, le=9999)
+    runs_days: int = Field(90, ge=1, le=9999)
+    notifications_days: int = Field(180, ge=1, le=9999)
 
 
 class SlaTarget(Section):
@@ -354,7 +354,8 @@ def secret_names(settings: Settings) -> set[str]:
     """Names of the environment variables that the settings expect secrets in."""
     names = {name for channel in settings.channels for name in (channel.url_env, channel.secret_env) if name}
     for source in settings.sources:
-        names |= set(source.options.get("headers_env", {}).values())
+        named = source.options.get("headers_env")
+        names |= {str(name) for name in named.values()} if isinstance(named, dict) else set()
     return names
 
 

@@ -66,6 +66,10 @@ def deliver(service: jobs.Service, *, hurry: bool = False) -> bool:
     return done["sent"] > 0
 
 
+def relink(service: jobs.Service) -> bool:
+    return jobs.relink_after_import(service)
+
+
 def housekeep(service: jobs.Service) -> bool:
     return jobs.housekeep(service)
 
@@ -113,6 +117,7 @@ def work_until_idle(service: jobs.Service) -> int:
             [*pool.map(crawl_one, [service] * at_once), ingest(service), watch(service), deliver(service, hurry=True)]
         ):
             rounds += 1
+    jobs.relink_after_import(service)
     jobs.housekeep(service)
     return rounds
 
@@ -128,10 +133,10 @@ def run(service: jobs.Service) -> None:
     settings = service.settings.worker
     scheduler = BackgroundScheduler(
         timezone="UTC",
-        executors={"default": JobThreads(settings.crawls_at_once + len(ROUND))},
+        executors={"default": JobThreads(settings.crawls_at_once + len(ROUND) + 2)},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
-    for job in (*ROUND, housekeep):
+    for job in (*ROUND, relink, housekeep):
         scheduler.add_job(
             keep_at_it,
             "interval",

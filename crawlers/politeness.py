@@ -250,7 +250,7 @@ class PatientRetry:
 def retry_after_s(header: bytes | None, now: datetime) -> float | None:
     """Seconds or an HTTP date; None if it is neither."""
     text = (header or b"").decode("latin-1").strip()
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())

@@ -195,7 +195,6 @@ def link_mentions(store: Store, mentions: Sequence[Mention], *, now: datetime) -
     )
     names = {mention.persona.name for mention in mentions if mention.persona}
     by_name = _by(_find_any(store, Customer, "handle_names", names), "handle_names")
-    result = []
     for mention in mentions:
         own = links.setdefault(persona_key(mention), {})
         linked = next((link for link in own.values() if link.state == LinkState.LINKED), None)
@@ -207,8 +206,14 @@ def link_mentions(store: Store, mentions: Sequence[Mention], *, now: datetime) -
             if link.state == LinkState.LINKED:
                 linked = link
                 _attach(store, link.persona_id, link.customer_id)
-        result.append(mention.model_copy(update={"customer_id": linked.customer_id}) if linked else mention)
-    return result
+    # Only now: a later mention of the batch may have linked the persona of an earlier one.
+    customer_of = {
+        key: link.customer_id for key, own in links.items() for link in own.values() if link.state == LinkState.LINKED
+    }
+    return [
+        mention.model_copy(update={"customer_id": customer_of[key]}) if key in customer_of else mention
+        for mention, key in zip(mentions, map(persona_key, mentions), strict=True)
+    ]
 
 
 def _find_any(store: Store, kind: type[R], field: str, values: Collection[str]) -> list[R]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from enum import Enum
@@ -78,13 +79,12 @@ def _condition(kind: type[Record], name: str, wanted: Any) -> tuple[str, list[An
 
 
 def _any_of(kind: type[Record], name: str, values: list[Any]) -> tuple[str, list[Any]]:
-    places = ", ".join("?" * len(values))
+    # One value, however many: SQLite limits the number of parameters.
+    wanted = [json.dumps(values)]
     if name == "id":
-        return f"r.id IN ({places})", values
-    return (
-        f"r.rid IN (SELECT rid FROM record_field WHERE kind = ? AND name = ? AND value IN ({places}))",
-        [kind.kind_name, name, *values],
-    )
+        return "r.id IN (SELECT value FROM json_each(?))", wanted
+    values_of = "SELECT rid FROM record_field WHERE kind = ? AND name = ?"
+    return f"r.rid IN ({values_of} AND value IN (SELECT value FROM json_each(?)))", [kind.kind_name, name, *wanted]
 
 
 def _missing(kind: type[Record], name: str) -> tuple[str, list[Any]]:

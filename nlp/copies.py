@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 
 import xxhash
@@ -70,30 +70,41 @@ def fold(
     *,
     candidates: Mapping[int, tuple[str, ...]],
     texts: Mapping[str, str],
+    published: Mapping[str, datetime] | None = None,
+    window: timedelta = timedelta.max,
     min_chars: int = FOLD_MIN_UNITS,
 ) -> list[Mention]:
     """The batch in its own order with story_id, is_copy and story_keys set.
 
-    candidates is what Store.find_originals says of the keys of the batch; texts holds whole_text() of
-    those mentions. Originals name their stories. Mentions are joined in the order in which they were
-    published, so the first of a story in the batch is its original; one that the store has as an
-    original already stays one, even if it is older.
+    candidates is what Store.find_originals says of the keys of the batch; texts holds whole_text() of those
+    mentions and published says when they were published. What lies further apart than the window is no
+    copy: the same words a year later are a new event. Originals name their stories. Mentions are joined in
+    the order in which they were published, so the first of a story in the batch is its original; one that
+    the store has as an original already stays one, even if it is older.
     """
     owners = {key: list(ids) for key, ids in candidates.items()}
     known = {mention_id for ids in candidates.values() for mention_id in ids}
     essences = {mention_id: essence(text) for mention_id, text in texts.items()}
+    moments = dict(published or {})
     done: dict[int, Mention] = {}
     for place in sorted(range(len(batch)), key=partial(_by_publication, batch)):
         mention = batch[place]
         text = whole_text(mention)
         keys = story_keys(text, min_chars=min_chars)
         bare = essence(text)
-        original = None if mention.id in known else _original(mention.id, keys, bare, owners, essences)
+        original = (
+            None
+            if mention.id in known
+            else _original(
+                mention.id, keys, bare, owners, essences, partial(_within, moments, mention.published_at, window)
+            )
+        )
         done[place] = mention.model_copy(
             update={"story_id": original or mention.id, "is_copy": original is not None, "story_keys": keys}
         )
         if original is None:
             essences[mention.id] = bare
+            moments[mention.id] = mention.published_at
             for key in keys:
                 owners.setdefault(key, []).append(mention.id)
     return [done[place] for place in range(len(batch))]
@@ -104,15 +115,24 @@ def whole_text(mention: Mention) -> str:
     return f"{mention.title}\n{mention.text}" if mention.title else mention.text
 
 
+def _within(moments: Mapping[str, datetime], at: datetime, window: timedelta, owner: str) -> bool:
+    return owner not in moments or abs(moments[owner] - at) <= window
+
+
 def _original(
-    mention_id: str, keys: tuple[int, ...], bare: str, owners: Mapping[int, list[str]], essences: Mapping[str, str]
+    mention_id: str,
+    keys: tuple[int, ...],
+    bare: str,
+    owners: Mapping[int, list[str]],
+    essences: Mapping[str, str],
+    near: Callable[[str], bool],
 ) -> str | None:
     """The id of the mention that said it first: any with the same essence, else the most similar one."""
     seen: set[str] = set()
     best, best_similarity = None, SAME_FROM
     for key in keys:
         for owner in owners.get(key, ()):
-            if owner == mention_id or owner in seen or owner not in essences:
+            if owner == mention_id or owner in seen or owner not in essences or not near(owner):
                 continue
             if len(seen) == MOST_COMPARED:
                 return best

@@ -22,9 +22,11 @@ from index.models import (
     Customer,
     Engagement,
     Intent,
+    LogEntry,
     Mention,
     MentionEdit,
     Notification,
+    Order,
     Outcome,
     Review,
     Rule,
@@ -37,7 +39,7 @@ from index.models import (
     Topic,
 )
 from index.store import MentionQuery
-from settings import RuleSettings, ServiceSettings, Settings, SourceSettings, TopicSettings
+from settings import RetentionSettings, RuleSettings, ServiceSettings, Settings, SourceSettings, TopicSettings
 from tests.builders import NOW, a_mention, a_persona, a_record, ago
 
 OWN_NAME = f"here:{os.getpid()}:{jobs._started(os.getpid())}"
@@ -117,6 +119,16 @@ def test_new_settings_of_a_source_keep_its_state(make: Make) -> None:
     changed = make(sources=(a_source(every_s=60),)).store.get(Source, "s")
     assert changed is not None
     assert (changed.every_s, changed.state, changed.last_outcome) == (60, {"etag": "x"}, Outcome.OK)
+
+
+def test_another_url_of_a_source_forgets_what_was_learnt_of_the_old_one(make: Make) -> None:
+    store = make(sources=(a_source(),)).store
+    known = store.get(Source, "s")
+    assert known is not None
+    store.put(known.but(state={"cursor": "900"}, n_failures=5, next_at=NOW + timedelta(hours=6)))
+    moved = make(sources=(a_source(url="http://127.0.0.1:9/other"),)).store.get(Source, "s")
+    assert moved is not None
+    assert (moved.state, moved.n_failures, moved.next_at) == ({}, 0, NOW)
 
 
 def test_what_left_the_settings_leaves_the_store_and_what_people_made_stays(make: Make) -> None:
@@ -236,6 +248,18 @@ def test_a_broken_file_in_the_inbox_does_not_keep_the_next_one_waiting() -> None
     assert jobs.next_turn(source, a_run(Outcome.FAILED), n_failures=9) == NOW + timedelta(seconds=600)
 
 
+def test_a_crawl_in_flight_does_not_undo_that_everything_is_to_be_read_again(make: Make) -> None:
+    service = make(sources=(a_source(),))
+    claimed = jobs._claim_source(service)
+    assert claimed is not None
+    claimed = service.store.put(claimed.but(state={"etag": "1"}))
+    service.store.put(claimed.but(state={}))
+    jobs._finish(service.store, claimed, a_run(), {"etag": "2"})
+    source = service.store.get(Source, "s")
+    assert source is not None
+    assert source.state == {}
+
+
 def a_run(outcome: Outcome = Outcome.OK, **changes: object) -> Run:
     fields = {"id": "r", "source": "s", "started_at": NOW, "finished_at": NOW, "outcome": outcome, "message": ""}
     return Run.model_validate({**fields, **changes})
@@ -249,6 +273,12 @@ def test_the_next_turn_is_never_before_the_period_nor_before_what_the_site_asked
     at = jobs.next_turn(source, a_run(stats={"retry_after_s": retry_after}), n_failures=n_failures)
     assert at - NOW >= timedelta(seconds=max(every_s, retry_after))
     assert at - NOW <= max(jobs.LONGEST_BACK_OFF, timedelta(seconds=max(every_s, retry_after)))
+
+
+def test_a_site_that_asks_to_wait_for_ever_is_asked_again_in_a_month() -> None:
+    source = Source.model_validate({**dict(a_source()), "version": 1})
+    at = jobs.next_turn(source, a_run(stats={"retry_after_s": 1e14}), n_failures=1)
+    assert at == NOW + timedelta(days=30)
 
 
 # -------------------------------------------------------------------------------------------------- ingest
@@ -363,6 +393,64 @@ def test_two_people_who_say_a_few_same_words_are_not_folded(service: jobs.Servic
     spooled(service, [a_mention("山岚咖啡好喝", topics=()), a_mention("山岚咖啡好喝", topics=())])
     jobs.ingest_spool(service)
     assert service.store.count(MentionQuery(copies="fold")) == 2
+
+
+def test_a_task_that_a_kill_kept_from_being_made_is_made_the_next_time(
+    service: jobs.Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spooled(service, [a_mention("山岚咖啡的店员骂人，投诉没人管，要求退款", topics=())])
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "make_tasks", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            jobs.ingest_spool(service)
+    assert service.store.count(MentionQuery()) == 1
+    jobs.ingest_spool(service)
+    assert service.store.tally(Task) == 1
+
+
+def _killed(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
+def test_a_mention_full_of_numbers_stops_neither_itself_nor_the_others(service: jobs.Service) -> None:
+    numbers = " ".join(str(20_000_000 + n) for n in range(40_000))
+    spooled(service, [a_mention(f"山岚咖啡 {numbers}", topics=())])
+    spooled(service, [a_mention("山岚咖啡好喝", topics=())], "run-2")
+    assert jobs.ingest_spool(service).n_new == 2
+
+
+def test_the_same_words_outside_the_window_are_a_new_story(make: Make) -> None:
+    service = make(retention=RetentionSettings(mentions_days=900))
+    text = "山岚咖啡的桂花冷萃喝完全家拉肚子，门店说和他们没关系"
+    spooled(service, [a_mention(text, topics=(), published_at=ago(days=n)) for n in (300, 1)])
+    jobs.ingest_spool(service)
+    assert service.store.count(MentionQuery(copies="fold")) == 2
+
+
+def test_what_is_older_than_the_retention_is_counted_and_left_out(service: jobs.Service) -> None:
+    spooled(service, [a_mention("山岚咖啡好喝", topics=(), published_at=ago(days=500))])
+    done = jobs.ingest_spool(service)
+    assert (done.n_new, done.n_expired) == (0, 1)
+
+
+def test_a_persona_that_a_later_mention_of_the_batch_links_is_linked_in_the_earlier_one_too(
+    service: jobs.Service,
+) -> None:
+    order = Order(number="SL202611180012", at=NOW, amount=20)
+    service.store.put(Customer(id="C1", name="林", orders=(order,), created_at=NOW, updated_at=NOW))
+    words = ("山岚咖啡等了半小时", "山岚咖啡订单 SL202611180012 没退")
+    spooled(service, [a_mention(text, topics=(), persona=a_persona(7)) for text in words])
+    jobs.ingest_spool(service)
+    assert service.store.count(MentionQuery(customer_id="C1")) == 2
+
+
+def test_customers_imported_on_screen_find_their_mentions(service: jobs.Service) -> None:
+    spooled(service, [a_mention("山岚咖啡好喝", topics=(), persona=a_persona(7))])
+    jobs.ingest_spool(service)
+    service.store.put(Customer(id="C1", name="林", handles=("weibo:u7",), created_at=NOW, updated_at=NOW))
+    service.store.put(LogEntry(id="x", at=NOW, actor="小李", action="import"))
+    assert [jobs.relink_after_import(service) for _ in range(2)] == [True, False]
+    assert service.store.count(MentionQuery(customer_id="C1")) == 1
 
 
 def test_a_damaged_spool_line_is_kept_with_its_error_and_the_others_go_in(service: jobs.Service) -> None:
