@@ -651,6 +651,7 @@ def housekeep(service: Service) -> bool:
     ):
         for record in store.find(kind, {field_name: Between(lt=now - timedelta(days=days))}):
             n_records += store.delete(kind, record.id)
+    customers.regroup(store, now=now)
     n_files = spool.sweep(settings.spool_dir, before=now - timedelta(days=settings.crawl.keep_spool_days))
     if n_mentions or n_records or n_files:
         log.info("housekept", n_mentions=n_mentions, n_records=n_records, n_files=n_files)

@@ -181,8 +181,9 @@ def _bad_cells(table: pd.DataFrame, now: datetime) -> list[BadCell]:
         )
         for case in cases.to_dict("records")
     ]
-    owners = table[has_order].groupby("order_number")["customer_id"].nunique()
-    for index, row in table[table["order_number"].isin(owners[owners > 1].index)].iterrows():
+    numbers = table["order_number"].str.replace("-", "").str.upper()  # as Customer.order_numbers compares them
+    owners = table[has_order].groupby(numbers[has_order])["customer_id"].nunique()
+    for index, row in table[numbers.isin(owners[owners > 1].index)].iterrows():
         bad.append(
             BadCell(row=int(index) + 2, column="order_number", value=row["order_number"], reason="订单号属于多个客户")
         )
@@ -206,7 +207,7 @@ def _customers(rows: Iterable[dict[str, str]], now: datetime) -> Iterable[Custom
             id=customer_id,
             name=own[0]["name"],
             phone_tail=re.sub(r"\D", "", _last(own, "phone"))[-4:],
-            handles=tuple(dict.fromkeys(handle for row in own for handle in _split(row["handles"]))),
+            handles=tuple(dict.fromkeys(handle for row in own for handle in _handles(row["handles"]))),
             orders=tuple(sorted(orders.values(), key=lambda order: order.at)),
             tier=_last(own, "tier"),
             tags=tuple(dict.fromkeys(tag for row in own for tag in _split(row["tags"]))),
@@ -231,6 +232,11 @@ def _parse_moment(text: str) -> datetime:
 
 def _last(rows: list[dict[str, str]], column: str) -> str:
     return next((row[column] for row in reversed(rows) if row[column]), "")
+
+
+def _handles(cell: str) -> list[str]:
+    """`platform:handle` without the blanks that people put around the colon."""
+    return [":".join(part.strip() for part in handle.split(":", 1)) for handle in _split(cell)]
 
 
 def _split(cell: str) -> list[str]:

@@ -112,6 +112,21 @@ def grouped(customers: Iterable[Customer], *, now: datetime) -> list[Customer]:
     return result
 
 
+def regroup(store: Store, *, now: datetime) -> int:
+    """Bring the groups up to date, as orders leave the year with time. Returns how many customers moved."""
+    known = {customer.id: customer for customer in store.find(Customer)}
+    n = 0
+    for customer in grouped(known.values(), now=now):
+        if customer == known[customer.id]:
+            continue
+        try:
+            store.put(customer)
+        except VersionConflict:  # just imported, with a group of its own
+            continue
+        n += 1
+    return n
+
+
 def _percentile(values: Iterable[float], share: float) -> float:
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0

@@ -33,6 +33,18 @@ def test_rows_of_one_customer_become_one_customer_with_orders_in_time_order(tmp_
     assert customer.orders[1].at.isoformat() == "2026-11-18T02:30:00+00:00"
 
 
+def test_blanks_around_the_colon_of_a_handle_do_not_matter(tmp_path: Path) -> None:
+    assert reading(tmp_path, "C1,林,,weiyan: 小满 ; shequ:满满,,,,,,,\n").customers[0].handles == (
+        "weiyan:小满",
+        "shequ:满满",
+    )
+
+
+def test_an_order_number_counts_the_same_with_and_without_a_hyphen(tmp_path: Path) -> None:
+    rows = "C1,林,,,,,,AB-20261118,2026-11-01,1,\nC2,陈,,,,,,ab20261118,2026-11-01,1,\n"
+    assert [cell.column for cell in reading(tmp_path, rows).bad_cells] == ["order_number", "order_number"]
+
+
 def test_three_wrong_cells_in_ten_thousand_rows_are_named_and_nothing_is_imported(tmp_path: Path) -> None:
     lines = [f"C{n},客户{n},1380000{n % 10000:04d},,,,,N{n:08d},2026-11-01,10,\n" for n in range(10_000)]
     lines[41] = "C41,客户41,no phone,,,,,N00000041,2026-11-01,10,\n"

@@ -105,6 +105,13 @@ def test_groups_follow_value_and_frequency_of_the_last_year() -> None:
     assert groups["gone"] == "E"
 
 
+def test_a_customer_who_stopped_buying_moves_to_another_group_with_time(store: Store) -> None:
+    store.put_all(customers.grouped([a_customer(orders=("N1",))], now=NOW))
+    assert customers.regroup(store, now=NOW) == 0
+    assert customers.regroup(store, now=NOW + timedelta(days=366)) == 1
+    assert store.find(Customer, {"group": "E"})
+
+
 # -------------------------------------------------------------------------------------------------- links
 
 
