@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from index.embedded import EmbeddedStore
 from index.store import Store
@@ -112,6 +112,7 @@ def enter(dashboard: Dashboard, browser: Browser) -> Iterator[Callable[..., Page
         page = context.new_page()
         page.on("request", note_outside)
         page.set_default_timeout(30_000)
+        expect.set_options(timeout=20_000)
         page.goto(dashboard.url + path)
         with page.expect_response(f"{dashboard.url}/auth/session"):
             page.get_by_role("button", name=person).click()

@@ -85,6 +85,8 @@ def test_a_corrected_label_changes_the_figure_that_leads_to_it(dashboard: Dashbo
 def test_a_reload_keeps_the_filter_and_the_sign_in_until_signing_out(dashboard: Dashboard, enter: Enter) -> None:
     page = enter("林岚", "/mentions")
     page.get_by_role("radio", name="近7天").or_(page.get_by_role("button", name="近7天")).first.click()
+    expect(page).to_have_url(re.compile("time=7d"))
+    settled(page)
     page.get_by_placeholder(re.compile("检索提及")).fill("青屿咖啡")
     page.get_by_placeholder(re.compile("检索提及")).press("Enter")
     expect(page).to_have_url(re.compile("q="))
