@@ -41,7 +41,6 @@ from index.models import (
     Mention,
     Notification,
     Outcome,
-    Record,
     Rule,
     Run,
     Session,
@@ -162,7 +161,7 @@ def _provision_one(store: Store, kind: type[P], record_id: str, fields: dict[str
     if isinstance(known, Source) and (known.url, known.options) != (fields["url"], fields["options"]):
         # Another place: what was learnt of the old one (cursor, etag, failures) says nothing about it.
         fields = {**fields, "state": {}, "n_failures": 0, "next_at": now}
-    if known is None and _put_absent(store, kind.model_validate({**fields, **schedule, "provisioned": True})):
+    if known is None and _put_if_first(store, kind.model_validate({**fields, **schedule, "provisioned": True})):
         return True
     return _revise(store, kind, record_id, partial(_but, fields={**fields, "provisioned": True})) != known
 
@@ -212,10 +211,7 @@ def claim(service: Service, source: Source) -> Source | None:
     if source.lease_until is not None and now < source.lease_until:
         return None
     lease = timedelta(seconds=service.settings.crawl.run_timeout_s) + LEASE_SLACK
-    try:
-        return service.store.put(source.but(claimed_by=service.name, lease_until=now + lease))
-    except VersionConflict:
-        return None
+    return _put_if_first(service.store, source.but(claimed_by=service.name, lease_until=now + lease))
 
 
 def crawl(service: Service, source: Source) -> Run:
@@ -293,11 +289,7 @@ def release_dead(service: Service) -> int:
         host, pid, started = (*(source.claimed_by or "").split(":"), "", "")[:3]
         if host != service.name.split(":")[0] or _started(pid) == started:
             continue
-        try:
-            service.store.put(source.but(claimed_by=None, lease_until=None))
-        except VersionConflict:
-            continue
-        n += 1
+        n += _put_if_first(service.store, source.but(claimed_by=None, lease_until=None)) is not None
     return n
 
 
@@ -532,7 +524,7 @@ def make_tasks(service: Service, mentions: Sequence[Mention]) -> int:
         mention = candidates[task_id]
         customer = store.get(Customer, mention.customer_id) if mention.customer_id else None
         task = wanted(mention, customer, _earlier_complaints(store, mention))
-        made += task is not None and _put_absent(store, task)
+        made += task is not None and _put_if_first(store, task) is not None
     return made
 
 
@@ -552,12 +544,12 @@ def _earlier_complaints(store: Store, mention: Mention) -> int:
     return store.count(whose.model_copy(update={"persona_ids": (persona_id,)}))
 
 
-def _put_absent(store: Store, record: Record) -> bool:
+def _put_if_first(store: Store, record: R) -> R | None:
+    """Write a record unless somebody else was faster; then None."""
     try:
-        store.put(record)
+        return store.put(record)
     except VersionConflict:
-        return False
-    return True
+        return None
 
 
 def import_mentions(service: Service, mentions: Iterable[Mention], *, topic: str | None = None) -> Iterator[Ingested]:
@@ -592,10 +584,7 @@ def _resume_waiting(service: Service, now: datetime) -> None:
         if task.waiting_until is None or now < task.waiting_until:
             continue
         resumed = tasks.resume(task, sla=service.settings.sla, actor=tasks.SYSTEM, now=task.waiting_until)
-        try:
-            service.store.put(resumed)
-        except VersionConflict:  # somebody has just gone on with it
-            continue
+        _put_if_first(service.store, resumed)
 
 
 def _first_look_is_due(service: Service, now: datetime) -> bool:
@@ -608,10 +597,7 @@ def _first_look_is_due(service: Service, now: datetime) -> bool:
 
 
 def _claim_rule(store: Store, rule: Rule, now: datetime) -> Rule | None:
-    try:
-        return store.put(rule.but(next_at=now + timedelta(seconds=rule.every_s)))
-    except VersionConflict:
-        return None
+    return _put_if_first(store, rule.but(next_at=now + timedelta(seconds=rule.every_s)))
 
 
 def deliver_due(service: Service, *, hurry: bool = False) -> Counter[str]:
