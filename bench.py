@@ -19,6 +19,7 @@ from index import bench as index_bench
 from index.bench_data import END
 from index.embedded import EmbeddedStore
 from index.models import Mention, Persona, Topic
+from nlp import bench as nlp_bench
 from nlp.clean import clean
 from nlp.copies import story_keys
 from nlp.load import load_classifier
@@ -42,6 +43,7 @@ def run(settings: Settings, *, n_mentions: int) -> dict[str, Any]:
             "into_an_empty_store": _ingest(settings, folder, None),
             f"into_{n_mentions}_mentions": _ingest(settings, folder, folder / f"bench-{n_mentions}.db"),
         },
+        "models": nlp_bench.run(),
         "reading": _reading(settings),
         "spike_rule": alerts_bench.run(),
     }
@@ -54,7 +56,7 @@ def _texts(n: int) -> list[str]:
 
 
 def _ingest(settings: Settings, folder: Path, filled: Path | None) -> dict[str, Any]:
-    """The whole of jobs.ingest with the linear model: clean, mask, match, fold, read, link, store, tasks.
+    """The whole of jobs.ingest with the model that would read: clean, mask, match, fold, read, link, store, tasks.
 
     It goes into a copy of the filled store, or into an empty one.
     """
@@ -103,7 +105,7 @@ def _standing(now: datetime) -> Callable[[], datetime]:
 def _reading(settings: Settings) -> dict[str, Any]:
     """Texts per second of each step of reading, one process."""
     texts = _texts(4000)
-    classifier = load_classifier(settings)
+    classifier = load_classifier(settings).classifier
     words = [f"品牌{number}" for number in range(10_000)]
     topics = [TopicSettings(id=f"t{n}", name="x", kind="brand", query=" OR ".join(words[n::100])) for n in range(100)]
     matcher = TopicMatcher(topics)

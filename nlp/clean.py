@@ -74,7 +74,6 @@ _FORWARD_PHRASE = re.compile(
     re.I,
 )
 NAME = re.compile(r"@[\w\-·]{1,30}")
-_DIGIT = re.compile(r"[0-9]")
 
 
 def clean(text: str) -> str:
@@ -94,12 +93,11 @@ def own_words(text: str) -> str:
 
 
 def for_model(text: str) -> str:
-    """The text as the model reads it: folded; a mark for every @name, address and forward sign, 0 for a digit."""
+    """The text as a model reads it: folded; a mark for every @name, address and forward sign."""
     text = URL.sub(URL_MARK, clean(text))
     if len(text) > MODEL_CHARS:
         text = text[: MODEL_CHARS * 3 // 4] + "\n" + text[-MODEL_CHARS // 4 :]
-    text = NAME.sub(NAME_MARK, _FORWARD.sub(FORWARD_MARK, text))
-    return _DIGIT.sub("0", fold(text))
+    return fold(NAME.sub(NAME_MARK, _FORWARD.sub(FORWARD_MARK, text)))
 
 
 def _without_forward_phrase(part: str) -> str:

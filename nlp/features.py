@@ -6,6 +6,7 @@ Each window is hashed into one of N_BUCKETS; a model keeps only the buckets that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,17 @@ FEATURES_VERSION = 1
 """Another number means that the same text gives other buckets: weights must be trained anew."""
 
 _EDGE = "\x02"
+_DIGIT = re.compile(r"[0-9]")
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 
 
 def buckets(texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Of every window in every text the row (index of its text) and its bucket; each text has an edge mark round it."""
-    joined = "".join(f"{_EDGE}{text}{_EDGE}" for text in texts)
+    """Of every window in every text the row (index of its text) and its bucket; each text has an edge mark round it.
+
+    To windows a number is a number: 0 stands for every digit.
+    """
+    joined = _DIGIT.sub("0", "".join(f"{_EDGE}{text}{_EDGE}" for text in texts))
     codes = np.frombuffer(joined.encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
     lengths = np.fromiter((len(text) + 2 for text in texts), dtype=np.int64, count=len(texts))
     row_of = np.repeat(np.arange(len(texts), dtype=np.int32), lengths)

@@ -17,16 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from index.models import ASPECTS, Aspect, Intent, Labels, Sentiment
+from index.models import ASPECTS, Aspect, Labels
 from nlp.classifier import NlpError
 from nlp.clean import for_model
 from nlp.features import FEATURES_VERSION, N_BUCKETS, matrix
+from nlp.heads import Floats, aspects_of, labels_of
 
-Floats = NDArray[np.float32]
-
-SENTIMENTS = tuple(Sentiment)
-INTENTS = tuple(Intent)
-SEVERITIES = (0, 1, 2)
 HEADS = {
     "sentiment": slice(0, 3),
     "intent": slice(3, 9),
@@ -81,22 +77,7 @@ class LinearClassifier:
         read = [for_model(text) for text in texts]
         logits = self._logits(read)
         probable = _probabilities(logits)
-        best = {head: probable[head].argmax(axis=1) for head in ("sentiment", "intent", "severity")}
-        sure = {head: probable[head].max(axis=1) for head in best}
-        aspects = self._aspects(read, logits, probable["aspects"])
-        return [
-            Labels(
-                sentiment=SENTIMENTS[best["sentiment"][row]],
-                sentiment_probability=float(sure["sentiment"][row]),
-                intent=INTENTS[best["intent"][row]],
-                intent_probability=float(sure["intent"][row]),
-                severity=SEVERITIES[best["severity"][row]],
-                severity_probability=float(sure["severity"][row]),
-                aspects=aspects[row],
-                model_version=self.version,
-            )
-            for row in range(len(texts))
-        ]
+        return labels_of(probable, self._aspects(read, logits, probable["aspects"]), self.version)
 
     def _logits(self, read: Sequence[str]) -> Floats:
         """One row per text, one column per class, divided by the temperature."""
@@ -115,10 +96,7 @@ class LinearClassifier:
         start = 0
         for row, of_one in zip(rows, clauses, strict=True):
             polarity = _polarity(logits[row], clause_logits[start : start + len(of_one)])
-            found[row] = tuple(
-                Aspect(name=ASPECTS[at], polarity=SENTIMENTS[polarity[at]], probability=float(probable[row, at]))
-                for at in np.flatnonzero(spoken_of[row])
-            )
+            found[row] = aspects_of(spoken_of[row], polarity, probable[row])
             start += len(of_one)
         return found
 

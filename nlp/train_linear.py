@@ -20,15 +20,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 from scipy.sparse import csr_matrix, vstack
 from scipy.special import expit, log_softmax, softmax
 
 from index.models import ASPECTS, Intent, Sentiment
+from nlp.calibration import best_temperature, best_thresholds_one_by_one, f1
 from nlp.classifier import NlpError
 from nlp.clean import for_model
 from nlp.features import N_BUCKETS, buckets, matrix
-from nlp.linear import FILE, HEADS, INTENTS, N_COLUMNS, SENTIMENTS, LinearClassifier, Weights, load, save
+from nlp.heads import INTENTS, SENTIMENTS
+from nlp.linear import FILE, HEADS, N_COLUMNS, LinearClassifier, Weights, load, save
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -41,9 +43,6 @@ WRITTEN_WEIGHT = {"sentiment": 0.0, "intent": 0.0, "severity": 0.3, "aspects": 0
 
 N_FEATURES = 160_000
 """As many windows are kept in the end, those with the largest weights."""
-
-USUAL_THRESHOLD = 0.35
-"""Probability from which an aspect counts, before its own best is looked for."""
 
 L2_CORPORA = 1e-6
 L2_MENTIONS = {"sentiment": 1e-5, "intent": 1e-5, "severity": 5e-6, "aspects": 2e-6}
@@ -246,25 +245,11 @@ def _calibrate(logits: Floats, labelled: Examples, held_out: NDArray[np.bool_]) 
     threshold = np.full(N_COLUMNS, 0.5, dtype=np.float32)
     for head, columns in HEADS.items():
         truth = _truth(labelled, head)[held_out]
-        temperature[columns] = _best_temperature(logits[:, columns], truth, single=head != "aspects")
-    probable = expit(logits / temperature)
-    for name, column in zip(ASPECTS, range(HEADS["aspects"].start, N_COLUMNS), strict=True):
-        true = labelled.aspects[held_out, ASPECTS.index(name)]
-        choices = np.arange(0.15, 0.56, 0.05)
-        best = choices[np.argmax([_f1(true, probable[:, column] >= choice) for choice in choices])]
-        # Half way to the usual best: with so few positives the best choice is partly chance.
-        threshold[column] = (best + USUAL_THRESHOLD) / 2
+        temperature[columns] = best_temperature(logits[:, columns], truth, single=head != "aspects")
+    aspects = HEADS["aspects"]
+    probable = expit(logits[:, aspects] / temperature[aspects])
+    threshold[aspects] = best_thresholds_one_by_one(probable, labelled.aspects[held_out])
     return temperature, threshold
-
-
-def _best_temperature(logits: Floats, truth: Floats, *, single: bool) -> float:
-    def loss(log_temperature: float) -> float:
-        scaled = logits / np.exp(log_temperature)
-        if single:
-            return float(-(truth * log_softmax(scaled, axis=1)).sum())
-        return float((np.logaddexp(0, scaled) - truth * scaled).sum())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
 
 
 def _figures(logits: Floats, labelled: Examples, held_out: NDArray[np.bool_], threshold: Floats) -> list[str]:
@@ -273,19 +258,12 @@ def _figures(logits: Floats, labelled: Examples, held_out: NDArray[np.bool_], th
         true = _truth(labelled, head)[held_out]
         found = logits[:, HEADS[head]].argmax(axis=1)
         accuracy = (true.argmax(axis=1) == found).mean()
-        macro = _f1(true, np.eye(true.shape[1])[found]).mean()
+        macro = f1(true, np.eye(true.shape[1])[found]).mean()
         lines.append(f"  留出部分 {head}: 准确率 {accuracy:.4f}, macro-F1 {macro:.4f}")
     aspects = labelled.aspects[held_out]
     spoken_of = expit(logits[:, HEADS["aspects"]]) >= threshold[HEADS["aspects"]]
-    micro, macro = _f1(aspects.reshape(-1, 1), spoken_of.reshape(-1, 1))[0], _f1(aspects, spoken_of).mean()
+    micro, macro = f1(aspects.reshape(-1, 1), spoken_of.reshape(-1, 1))[0], f1(aspects, spoken_of).mean()
     return [*lines, f"  留出部分 aspects: micro-F1 {micro:.4f}, macro-F1 {macro:.4f}"]
-
-
-def _f1(true: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
-    """Per column of 0 and 1."""
-    hits = (true * found).sum(axis=0)
-    f1: NDArray[np.float64] = 2 * hits / np.maximum(1, true.sum(axis=0) + found.sum(axis=0))
-    return f1
 
 
 def _truth(examples: Examples, head: str) -> Floats:

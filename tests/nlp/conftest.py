@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from nlp.export import export
 from nlp.linear import LinearClassifier, load
 from nlp.train_linear import main
+from tests.nlp import tiny
 
 # The first text builds the table of simplified characters, on a slow machine for longer than hypothesis waits.
 settings.register_profile("nlp", deadline=None)
@@ -72,6 +74,14 @@ def model_file(training_data: Path) -> Path:
 @pytest.fixture(scope="session")
 def classifier(model_file: Path) -> LinearClassifier:
     return load(model_file)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files of a transformer that has learnt nothing."""
+    folder = tmp_path_factory.mktemp("tiny")
+    export(tiny.network(), tiny.tokenizer(), tiny.manifest(), folder, tiny.TEXTS)
+    return folder
 
 
 def _lines(rows: list[dict[str, Any]]) -> str:

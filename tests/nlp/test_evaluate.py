@@ -1,126 +1,19 @@
-"""Figures on labelled rows, and data that cannot be used."""
+"""The command that measures: a file, a folder with models side by side, floors and the card."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from index.models import Labels
-from nlp.classifier import NlpError
-from nlp.evaluate import Row, evaluate, main, read_rows
-from tests.builders import some_labels
-
-
-class Says:
-    """Answers what the test wants."""
-
-    version = "test-1"
-
-    def __init__(self, *labels: Labels) -> None:
-        self.labels = list(labels)
-
-    def read(self, texts: Sequence[str]) -> list[Labels]:
-        assert len(texts) == len(self.labels)
-        return self.labels
-
-
-def test_figures_are_those_worked_out_by_hand() -> None:
-    rows = [
-        Row("a", intent="complaint", sentiment="negative", severity="1", aspects=frozenset({"taste"})),
-        Row("b", intent="complaint", sentiment="negative", severity="0", aspects=frozenset()),
-        Row("c", intent="praise", sentiment="positive", severity="0", aspects=frozenset({"taste", "price"})),
-        Row("d", intent="praise", sentiment="neutral", severity="2", aspects=frozenset()),
-    ]
-    said = Says(
-        some_labels("negative", "complaint", 2, "taste:negative", intent_probability=1.0),
-        some_labels("negative", "praise", 0, "price:positive", intent_probability=0.55),
-        some_labels("positive", "praise", 0, "taste:positive", intent_probability=1.0),
-        some_labels("positive", "praise", 0, intent_probability=1.0),
-    )
-    figures = evaluate(rows, said)
-    intent = figures["intent"]
-    assert intent["accuracy"] == 0.75
-    assert intent["classes"]["complaint"] == {
-        "precision": 1.0,
-        "recall": 0.5,
-        "f1": pytest.approx(2 / 3),
-        "support": 2,
-    }
-    assert intent["macro_f1"] == pytest.approx((2 / 3 + 0.8) / 2)
-    assert intent["calibration"]["ece"] == pytest.approx(0.25 * 0.55)
-    assert intent["calibration"]["accuracy_at_80_coverage"] == 1.0
-    assert figures["severity"]["at_least_1"] == {
-        "precision": 1.0,
-        "recall": 0.5,
-        "f1": pytest.approx(2 / 3),
-        "support": 2,
-    }
-    assert figures["aspects"]["micro_f1"] == pytest.approx(2 / 3)
-    assert figures["aspects"]["classes"]["price"]["f1"] == 0
-
-
-def test_a_head_without_labels_has_no_figures() -> None:
-    figures = evaluate([Row("a", sentiment="negative")], Says(some_labels()))
-    assert set(figures) == {"model_version", "n", "sentiment"}
-
-
-def test_it_reads_mention_rows_and_corpora_rows(tmp_path: Path) -> None:
-    file = tmp_path / "rows.jsonl.gz"
-    with gzip.open(file, "wt", encoding="utf-8") as out:
-        out.write(
-            '{"text": "好", "intent": "praise", "sentiment": "positive", "severity": 0, "aspects": ["taste"]}\n\n'
-        )
-        out.write('{"t": "差", "s": 0, "i": "complaint", "a": [], "src": "x"}\n{"t": "无"}\n')
-    assert read_rows(file) == [
-        Row("好", "praise", "positive", "0", frozenset({"taste"})),
-        Row("差", "complaint", "negative", None, frozenset()),
-        Row("无"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ("{", "第 2 行不是有效的 JSON"),
-        ("[1]", "第 2 行应是一个 JSON 对象"),
-        ('{"intent": "praise"}', "第 2 行缺少文本字段"),
-        ('{"text": "a", "intent": "angry"}', "第 2 行的 intent 是未知的标签 'angry'"),
-        ('{"text": "a", "severity": 3}', "第 2 行的 severity"),
-        ('{"t": "a", "s": 7}', "第 2 行的 sentiment"),
-        ('{"text": "a", "aspects": ["colour"]}', "第 2 行的 aspects 里有未知的方面 'colour'"),
-        ('{"text": "a", "aspects": "taste"}', "第 2 行的 aspects 应是列表"),
-    ],
-)
-def test_a_bad_row_is_named_by_its_line(tmp_path: Path, line: str, said: str) -> None:
-    file = tmp_path / "rows.jsonl"
-    file.write_text(f'{{"text": "好"}}\n{line}\n', encoding="utf-8")
-    with pytest.raises(NlpError, match=said):
-        read_rows(file)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("none.jsonl", None, "找不到数据文件"),
-        ("empty.jsonl", b"\n", "没有数据行"),
-        ("binary.jsonl", b"\xff\xfe\x00", "读不了"),
-        ("cut.jsonl.gz", gzip.compress(b'{"text": "a"}\n' * 99)[:30], "读不了"),
-        ("plain.jsonl.gz", b'{"text": "a"}\n', "读不了"),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str, content: bytes | None, said: str) -> None:
-    file = tmp_path / name
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(NlpError, match=said) as caught:
-        read_rows(file)
-    assert name in str(caught.value)
+from nlp import floors
+from nlp.evaluate import main
 
 
 def test_the_command_prints_one_json_document(tmp_path: Path) -> None:
@@ -143,3 +36,87 @@ def test_the_command_prints_a_table_for_people(tmp_path: Path, capsys: pytest.Ca
 def test_the_command_ends_with_an_error_and_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", str(tmp_path / "none.jsonl")]) == 1
     assert "找不到数据文件" in capsys.readouterr().err
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with a mentions set and one corpus."""
+    folder = tmp_path / "data"
+    (folder / "mentions").mkdir(parents=True)
+    (folder / "corpora").mkdir()
+    row = {"text": "太难喝了", "intent": "complaint", "sentiment": "negative", "severity": 0, "aspects": ["taste"]}
+    rows = [{**row, "text": f"太难喝了{number}"} for number in range(20)]
+    (folder / "mentions" / "test.jsonl").write_text(lines(rows), encoding="utf-8")
+    with gzip.open(folder / "corpora" / "test_waimai_10k.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write(lines([{"t": f"很好吃{number}", "s": 2} for number in range(30)]))
+    return folder
+
+
+def lines(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def test_a_folder_gives_all_lines_beside_the_fixed_references(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(data), "--model", "linear"]) == 0
+    shown = capsys.readouterr().out
+    assert "| mentions/test intent.accuracy | 0.870 |" in shown
+    assert "| waimai_10k sentiment.two_way_accuracy | 0.915 |" in shown
+    assert "没有这些数据文件, 未衡量: corpora/test_online_shopping_10_cats.jsonl.gz" in shown
+    assert "繁体 (s2t)" in shown
+    assert "sarcasm honest" in shown
+
+
+def test_a_folder_as_json_holds_every_figure(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(data), "--model", "linear", "--rows", "10", "--json"]) == 0
+    measured = json.loads(capsys.readouterr().out)["linear"]
+    assert measured["sets"]["corpora/test_waimai_10k.jsonl.gz"]["n"] == 10
+    assert measured["sets"]["mentions/test.jsonl"]["n"] == 20, "the mentions are always read whole"
+    assert measured["intervals"]["intent.accuracy"]["low"] <= measured["intervals"]["intent.accuracy"]["high"]
+    assert measured["robustness"]["full_stop"]["n"] == 20
+    assert measured["probes"]["negation.jsonl"]["pairs"]["n"] == 60
+
+
+def test_a_folder_without_the_sets_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--data", str(tmp_path), "--model", "linear"]) == 1
+    assert "没有 mentions/ 和 corpora/ 的测试集" in capsys.readouterr().err
+
+
+def test_a_model_that_was_asked_for_and_is_not_there_is_an_error(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--data", str(data), "--model", "transformer", "--folder", str(tmp_path)]) == 1
+    assert "找不到模型文件" in capsys.readouterr().err
+
+
+def test_floors_are_written_with_the_digests_and_not_lowered(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "floors.json"
+    shutil.copy(floors.FILE, file)
+    before = file.read_bytes()
+    command = ["--data", str(data), "--model", "linear", "--write-floors", "--floors", str(file)]
+    assert main(command) == 1
+    assert '确要降低请加 --lower "理由"' in capsys.readouterr().err
+    assert file.read_bytes() == before
+    assert main([*command, "--lower", "rows of a test"]) == 0
+    gate = floors.read(file)
+    assert {one["reason"] for one in gate.lowered} == {"rows of a test"}
+    assert gate.sha256["mentions/test.jsonl"] != json.loads(before)["sha256"]["mentions/test.jsonl"]
+
+
+def test_the_card_gets_its_tables_between_the_marks(data: Path, tmp_path: Path) -> None:
+    card = tmp_path / "README.md"
+    card.write_text("before\n<!-- figures -->\nold\n<!-- end of figures -->\nafter\n", encoding="utf-8")
+    assert main(["--data", str(data), "--model", "linear", "--card", str(card)]) == 0
+    text = card.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- figures -->\n| line | target |")
+    assert text.endswith("|\n<!-- end of figures -->\nafter\n")
+    assert "old" not in text
+
+
+def test_a_card_without_marks_is_not_touched(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = tmp_path / "README.md"
+    card.write_text("plain\n", encoding="utf-8")
+    assert main(["--data", str(data), "--model", "linear", "--card", str(card)]) == 1
+    assert "没有一对标记" in capsys.readouterr().err
+    assert card.read_text(encoding="utf-8") == "plain\n"

@@ -10,11 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nlp.classifier import Classifier, NlpError
-from nlp.linear import FILE, LinearClassifier, load
-from nlp.load import load_classifier
+from nlp.classifier import NlpError
+from nlp.linear import LinearClassifier, load
 from nlp.train_linear import main
-from settings import ServiceSettings, Settings
 from tests.nlp.conftest import KINDS
 
 load_shipped = cache(load)
@@ -62,19 +60,6 @@ def test_an_aspect_is_judged_by_the_clause_that_speaks_of_it() -> None:
     said = {aspect.name: str(aspect.polarity) for aspect in labels.aspects}
     assert said["taste"] == "positive"
     assert said["logistics"] == "negative"
-
-
-def test_the_shipped_model_loads_by_the_settings(tmp_path: Path) -> None:
-    model: Classifier = load_classifier(Settings(service=ServiceSettings(data_dir=tmp_path)))
-    assert model.version.startswith("linear-")
-    assert FILE.stat().st_size < 6_000_000
-
-
-def test_weights_trained_at_home_win(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "linear.npz").write_bytes(b"no model")
-    with pytest.raises(NlpError, match="已损坏"):
-        load_classifier(Settings(service=ServiceSettings(data_dir=tmp_path)))
 
 
 def test_a_missing_file_says_which_and_how_to_mend_it(tmp_path: Path) -> None:

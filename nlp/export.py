@@ -1,0 +1,101 @@
+"""Writes a trained network as the files that the service reads with, and says what int8 costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nlp import manifest as manifests
+from nlp.classifier import NlpError
+from nlp.graph import build
+from nlp.heads import Floats
+from nlp.manifest import Manifest
+from nlp.transformer import TOKENS_ON_CPU, TransformerClassifier
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from nlp.network import Network
+
+MOST_BYTES = 40_000_000
+
+
+def export(network: Network, tokenizer: Tokenizer, manifest: Manifest, folder: Path, texts: Sequence[str]) -> Manifest:
+    """Writes mentions.onnx, tokenizer.json and, last, mentions.json with the digests of the two; returns the latter.
+
+    texts: some hundred real ones, to see which inputs of a layer grow large.
+    Raises NlpError if the files are more than may be shipped.
+    """
+    largest = _largest_inputs(network, tokenizer, manifest, texts)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Until the new digests stand, files of two makings must not look like one model.
+    (folder / manifests.FILE).unlink(missing_ok=True)
+    (folder / manifests.WEIGHTS).write_bytes(build(network, largest).SerializeToString())
+    _plain(tokenizer).save(str(folder / manifests.TOKENIZER))
+    whole = manifests.write(manifest, folder)
+    size = sum((folder / name).stat().st_size for name in (manifests.FILE, manifests.WEIGHTS, manifests.TOKENIZER))
+    if size > MOST_BYTES:
+        raise NlpError(f"{folder} 的模型共 {size:,} 字节, 超过 {MOST_BYTES:,}")
+    return whole
+
+
+def in_float32(network: Network, tokenizer: Tokenizer, manifest: Manifest) -> TransformerClassifier:
+    """The network as it was trained, to be measured beside its int8 files."""
+    from nlp.torch_reader import reader
+
+    return TransformerClassifier(
+        manifest, _plain(tokenizer), reader(network.eval(), "cpu"), tokens_at_once=TOKENS_ON_CPU
+    )
+
+
+def changed(one: TransformerClassifier, other: TransformerClassifier, texts: Sequence[str]) -> Mapping[str, float]:
+    """Per head the share of the texts of which the two say something else."""
+    pairs = list(zip(one.read(texts), other.read(texts), strict=True))
+    shares = {
+        head: sum(getattr(first, head) != getattr(second, head) for first, second in pairs) / len(pairs)
+        for head in ("sentiment", "intent", "severity")
+    }
+    named = [({a.name for a in first.aspects}, {a.name for a in second.aspects}) for first, second in pairs]
+    shares["aspects"] = sum(first != second for first, second in named) / len(pairs)
+    spoken = [
+        ({a.name: a.polarity for a in first.aspects}, {a.name: a.polarity for a in second.aspects})
+        for first, second in pairs
+    ]
+    both = [first[name] != second[name] for first, second in spoken for name in first.keys() & second.keys()]
+    shares["polarity"] = sum(both) / len(both) if both else 0.0
+    return shares
+
+
+def _plain(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy that neither cuts nor pads."""
+    plain = type(tokenizer).from_str(tokenizer.to_str())
+    plain.no_truncation()
+    plain.no_padding()
+    return plain
+
+
+def _largest_inputs(
+    network: Network, tokenizer: Tokenizer, manifest: Manifest, texts: Sequence[str]
+) -> dict[str, Floats]:
+    """By the name of a linear layer of the encoder, of every input the greatest magnitude over all words."""
+    from torch import Tensor, nn
+
+    seen: dict[str, Tensor] = {}
+
+    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            here = inputs[0].detach().abs().flatten(0, -2).amax(dim=0)
+            seen[name] = here if name not in seen else here.maximum(seen[name])
+
+        return look
+
+    watches = [
+        module.register_forward_pre_hook(watch(name))
+        for name, module in network.named_modules()
+        if name.startswith("encoder.encoder.layer.") and isinstance(module, nn.Linear)
+    ]
+    in_float32(network, tokenizer, manifest).logits(texts)
+    for handle in watches:
+        handle.remove()
+    return {name: values.float().cpu().numpy() for name, values in seen.items()}

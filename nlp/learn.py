@@ -1,0 +1,298 @@
+"""One stage of training: batches of like lengths, the loss over all heads, steps that can be taken up again."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from nlp.brands import BRANDS
+from nlp.classifier import NlpError
+from nlp.examples import Examples, empty, joined
+from nlp.network import Logits, Network
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+TOKENS_AT_ONCE = 3072
+"""Pieces of a batch, padding included."""
+
+PADDED_TO = 8
+
+SORTED_AT_ONCE = 3000
+"""So many texts are sorted by length before batches are cut from them."""
+
+TRAIN_TOKENS = 112
+SAVE_EVERY_S = 120
+
+WEIGHT_DECAY = 0.01
+WARM_UP = 0.06
+LAYER_DECAY = 0.92
+"""Learning rate of a layer against that of the one above it: what lies deep knows the language already."""
+
+HEAD_FACTOR = 5.0
+"""Learning rate of the heads, which start from nothing, against that of the top layer."""
+
+LOSS_SHARE = {"sentiment": 1.0, "intent": 1.3, "severity": 0.7, "aspects": 8.0, "polarity": 0.5}
+
+_EMOTICON = re.compile(r"\[[^\[\]\s]{1,6}\]")
+_LAST_SIGN = re.compile(r"[。.!~…]+$")
+_DE = re.compile("[的地得]")
+_SOUNDS_LIKE = (
+    ("垃圾", "辣鸡"), ("什么", "神马"), ("这样", "酱紫"), ("没有", "木有"), ("喜欢", "稀饭"), ("非常", "灰常"),
+    ("根本", "跟本"), ("质量", "质亮"), ("坏了", "怀了"), ("服务", "服物"),
+    ("客服", "客福"), ("退款", "退宽"), ("好吃", "好次"),
+)  # fmt: skip
+
+_NAME_SIGNS = (
+    "安柏川初春达淡朵丰芙谷光海禾恒鸿花汇佳嘉简江洁锦景康蓝乐璃良林灵鹿绿满美萌米木南宁平青清晴泉然仁"
+    "森山尚生石树素糖天田微唯西溪喜夏贤香小新星轩雪雅阳野叶一艺亿优有雨语元悦云泽致知中竹卓紫"
+)
+_LATIN_SIGNS = "abcdeefghiiklmnoooprstuvxyz"
+"""Of what invented brand names are made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage does. lr is that of the top layer of the encoder; it rises, then falls to nothing."""
+
+    name: str
+    lr: float
+    n_epochs: int
+    seed: int
+    share_composed: float = 0.05
+
+
+def learn(
+    network: Network, tokenizer: Tokenizer, examples: Examples, stage: Stage, work: Path, say: Callable[[str], None]
+) -> None:
+    """Trains the network in place; a run that was cut off goes on from its last save in `work`.
+
+    Raises NlpError if the loss stops being a number.
+    """
+    torch.manual_seed(stage.seed)
+    optimizer = torch.optim.AdamW(_groups(network, stage.lr), betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    plan = [len(list(_batches(examples, stage, epoch, tokenizer))) for epoch in range(stage.n_epochs)]
+    n_steps = sum(plan)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _factor(step, n_steps))
+    saved = work / f"{stage.name}.part"
+    done = 0
+    if saved.exists():
+        state = torch.load(saved, weights_only=True)
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        done = state["done"]
+        say(f"{stage.name}: 从第 {done} 步继续")
+    network.train()
+    texts_per_batch = len(examples) * stage.n_epochs / n_steps
+    step, shown, kept_at, running = 0, time.monotonic(), time.monotonic(), []
+    for epoch in range(stage.n_epochs):
+        for batch in _batches(examples, stage, epoch, tokenizer):
+            step += 1
+            if step <= done:
+                continue
+            ids, mask = _padded(batch.ids)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                found = network(ids, mask)
+            loss = _loss(Logits.of(found), batch.examples) / texts_per_batch
+            if not torch.isfinite(loss):
+                raise NlpError(f"{stage.name} 第 {step} 步的损失不是有限的数; 请检查训练数据的标签")
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad(set_to_none=True)
+            running.append(loss.item() * texts_per_batch / len(batch.examples))
+            now = time.monotonic()
+            if now - shown > 20:
+                say(f"{stage.name}: {step}/{n_steps} 步, 损失 {np.mean(running[-100:]):.4f}")
+                shown = now
+            if now - kept_at > SAVE_EVERY_S:
+                _save(saved, network, optimizer, schedule, step)
+                kept_at = now
+    network.eval()
+    saved.unlink(missing_ok=True)
+
+
+def logits_of(network: Network, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
+    """Logits (n, N_LOGITS) of every text, as training sees it."""
+    encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    order = sorted(range(len(texts)), key=lambda row: len(encoded[row]))
+    found: list[Tensor] = []
+    network.eval()
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found.extend(
+            network(*_padded([encoded[row] for row in rows])).float()
+            for rows in _cut(order, [len(ids) for ids in encoded], 2 * TOKENS_AT_ONCE)
+        )
+    together = torch.cat(found)
+    result = torch.empty_like(together)
+    result[torch.tensor(order)] = together
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    examples: Examples
+    ids: list[list[int]]
+
+
+def _save(
+    file: Path,
+    network: Network,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LambdaLR,
+    done: int,
+) -> None:
+    fresh = file.with_suffix(".fresh")
+    state = {
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "schedule": schedule.state_dict(),
+        "done": done,
+    }
+    torch.save(state, fresh)
+    fresh.replace(file)
+
+
+def _groups(network: Network, lr: float) -> list[dict[str, object]]:
+    """Parameters by depth: the deeper, the slower; norms and biases are not decayed."""
+    depth = network.encoder.config.num_hidden_layers
+    groups: dict[tuple[float, float], list[Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        layer = re.search(r"encoder\.layer\.(\d+)\.", name)
+        if not name.startswith("encoder."):
+            factor = HEAD_FACTOR
+        elif layer:
+            factor = LAYER_DECAY ** (depth - 1 - int(layer[1]))
+        else:
+            factor = LAYER_DECAY**depth
+        decay = WEIGHT_DECAY if parameter.ndim > 1 else 0.0
+        groups.setdefault((factor, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": lr * factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
+
+
+def _factor(step: int, n_steps: int) -> float:
+    rising = max(1.0, WARM_UP * n_steps)
+    return min((step + 1) / rising, max(0.02, (n_steps - step) / (n_steps - rising + 1)))
+
+
+def _batches(examples: Examples, stage: Stage, epoch: int, tokenizer: Tokenizer) -> Iterator[_Batch]:
+    """The batches of an epoch; the same every time for the same stage and epoch."""
+    chance = np.random.default_rng((stage.seed, epoch))
+    order = chance.permutation(len(examples))
+    for start in range(0, len(order), SORTED_AT_ONCE):
+        part = examples.take(order[start : start + SORTED_AT_ONCE])
+        part = _with_composed(part, stage.share_composed, chance)
+        texts = [_roughened(text, chance) for text in part.texts]
+        encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+        lengths = [len(ids) for ids in encoded]
+        cut = list(_cut(sorted(range(len(lengths)), key=lengths.__getitem__), lengths, TOKENS_AT_ONCE))
+        for place in chance.permutation(len(cut)):
+            rows = cut[place]
+            yield _Batch(part.take(rows), [encoded[row] for row in rows])
+
+
+def _cut(order: list[int], lengths: list[int], tokens: int) -> Iterator[list[int]]:
+    """Runs of `order`, sorted by length, that fill at most so many tokens when padded."""
+    rows: list[int] = []
+    for row in order:
+        longest = math.ceil(lengths[row] / PADDED_TO) * PADDED_TO
+        if rows and (len(rows) + 1) * longest > tokens:
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows
+
+
+def _padded(encoded: list[list[int]]) -> tuple[Tensor, Tensor]:
+    # Few shapes: the kernels of each are made once and kept.
+    longest = math.ceil(max(map(len, encoded)) / PADDED_TO) * PADDED_TO
+    ids = torch.ones((len(encoded), longest), dtype=torch.long)
+    mask = torch.zeros((len(encoded), longest), dtype=torch.long)
+    for row, of_one in enumerate(encoded):
+        ids[row, : len(of_one)] = torch.tensor(of_one)
+        mask[row, : len(of_one)] = 1
+    return ids, mask
+
+
+def _roughened(text: str, chance: np.random.Generator) -> str:
+    """The text as somebody else might have typed it; means the same."""
+    dice = chance.random(5)
+    if dice[0] < 0.25:
+        text = _EMOTICON.sub("", text) or text
+    if dice[1] < 0.15:
+        text = _LAST_SIGN.sub("", text) or text
+    if dice[2] < 0.08:
+        text = _DE.sub(lambda _: "的地得"[chance.integers(3)], text)
+    if dice[3] < 0.1:
+        for proper, slang in _SOUNDS_LIKE:
+            text = text.replace(proper, slang)
+    if dice[4] < 0.3:
+        text = _of_other_brands(text, chance)
+    return text
+
+
+def _of_other_brands(text: str, chance: np.random.Generator) -> str:
+    """Every brand under a name that no brand has, the same one wherever it stands."""
+    new: dict[str, str] = {}
+    for found in BRANDS.finditer(text):
+        signs = _LATIN_SIGNS if found[0].isascii() or chance.random() < 0.2 else _NAME_SIGNS
+        n = int(chance.integers(2, 5)) + 2 * (signs is _LATIN_SIGNS)
+        new.setdefault(found[0].lower(), "".join(signs[place] for place in chance.integers(len(signs), size=n)))
+    return BRANDS.sub(lambda found: new[found[0].lower()], text)
+
+
+def _with_composed(part: Examples, share: float, chance: np.random.Generator) -> Examples:
+    """Some texts more, each made of one that praises and one that blames: they teach whose polarity is whose.
+
+    Of such a text only aspects and polarity are known.
+    """
+    spoken = part.aspects.any(axis=1)
+    good = np.flatnonzero(spoken & (part.sentiment[:, 2] > 0))
+    bad = np.flatnonzero(spoken & (part.sentiment[:, 0] > 0))
+    n = min(round(share * len(part)), len(good), len(bad))
+    if not n:
+        return part
+    pairs = np.stack([chance.permutation(good)[:n], chance.permutation(bad)[:n]], axis=1)
+    pairs = chance.permuted(pairs, axis=1)
+    first, second = part.take(pairs[:, 0]), part.take(pairs[:, 1])
+    link = [",", "。", ",但是", "。不过", ",就是", " "]
+    texts = [
+        f"{one.rstrip('。.!,~ ')}{link[chance.integers(len(link))]}{other}"
+        for one, other in zip(first.texts, second.texts, strict=True)
+    ]
+    made = empty(texts, ["composed"] * n)
+    made.aspects[:] = np.maximum(first.aspects, second.aspects)
+    made.aspects_weight[:] = np.minimum(first.aspects_weight, second.aspects_weight)
+    only_one = (first.aspects > 0) != (second.aspects > 0)
+    made.polarity[:] = (first.polarity + second.polarity) * only_one[:, :, None] * 2
+    return joined(part, made)
+
+
+def _loss(found: Logits, true: Examples) -> Tensor:
+    """Sum over the texts; a head of which nothing is known adds nothing."""
+    total = found.sentiment.new_zeros(())
+    for head in ("sentiment", "intent", "severity", "polarity"):
+        target = torch.from_numpy(getattr(true, head))
+        surprise = -(functional.log_softmax(getattr(found, head), dim=-1) * target)
+        total = total + LOSS_SHARE[head] * surprise.sum()
+    weight = torch.from_numpy(true.aspects_weight)
+    spoken = functional.binary_cross_entropy_with_logits(
+        found.aspects, torch.from_numpy(true.aspects), weight=weight, reduction="sum"
+    )
+    return total + LOSS_SHARE["aspects"] * spoken / found.aspects.shape[1]

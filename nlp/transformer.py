@@ -1,0 +1,238 @@
+"""The transformer: reads texts in batches of like lengths, each different text once, in onnxruntime or on a GPU.
+
+On a CPU the int8 graph runs in onnxruntime, which needs neither torch nor transformers; where torch sees a
+GPU, the same weights run there.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from index.models import ASPECTS, Labels
+from nlp import manifest as manifests
+from nlp.classifier import NlpError
+from nlp.clean import for_model
+from nlp.heads import INTENTS, SENTIMENTS, SLICES, Floats, aspects_of, labels_of
+from nlp.manifest import Manifest
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Numbers = NDArray[np.int32]
+Reader = Callable[[Numbers, Numbers], Floats]
+"""Piece numbers (n, longest) and a mask of 1 for every piece -> logits (n, N_LOGITS)."""
+
+N_LOGITS = SLICES["polarity"].stop
+PAD = 1
+TOKENS_ON_CPU = 512
+TOKENS_ON_GPU = 8192
+"""Pieces of a batch, padding included: what fits the cache of a core is fastest, and it bounds the memory."""
+
+SLOWER = ["SkipLayerNormFusion"]
+"""What onnxruntime fuses to its loss: addition and norm as one step take several times as long as the two."""
+
+TEXTS_AT_ONCE = 2000
+"""So many texts are sorted by length and cut into batches together."""
+
+TAIL = 4
+"""A text that is too long keeps its beginning and, for one piece in so many, its end."""
+
+N_REMEMBERED = 20_000
+"""Texts whose logits are kept, about 10 MB: reposts come hours apart."""
+
+
+class TransformerClassifier:
+    """Implements nlp.classifier.Classifier; safe to use from several threads, which then take turns."""
+
+    def __init__(
+        self, manifest: Manifest, tokenizer: Tokenizer, reader: Reader, *, tokens_at_once: int, n_at_once: int = 1
+    ) -> None:
+        self.version = manifest.version
+        self._manifest = manifest
+        self._tokenizer = tokenizer
+        self._reader = reader
+        self._tokens_at_once = tokens_at_once
+        self._pool = ThreadPoolExecutor(n_at_once, "reader")
+        self._thresholds = np.array([manifest.thresholds[name] for name in ASPECTS], dtype=np.float32)
+        self._intent_bias = np.array([manifest.intent_bias.get(name, 0.0) for name in INTENTS], dtype=np.float32)
+        self._remembered: OrderedDict[bytes, Floats] = OrderedDict()
+        self._turn = Lock()
+
+    def read(self, texts: Sequence[str]) -> list[Labels]:
+        """One Labels per text, in order."""
+        logits = self.logits(texts)
+        probable = self._probable(logits)
+        spoken_of = probable["aspects"] >= self._thresholds
+        polarity = logits[:, SLICES["polarity"]].reshape(-1, len(ASPECTS), len(SENTIMENTS)).argmax(axis=2)
+        aspects = [aspects_of(spoken_of[row], polarity[row], probable["aspects"][row]) for row in range(len(texts))]
+        return labels_of(probable, aspects, self.version)
+
+    def probabilities(self, texts: Sequence[str]) -> dict[str, Floats]:
+        """Per head a row for each text: of every class, or of every aspect that it is spoken of."""
+        return self._probable(self.logits(texts))
+
+    def logits(self, texts: Sequence[str]) -> Floats:
+        """One row per text as the network gives them; a text that comes twice, even hours apart, is read once."""
+        folded = [for_model(text) for text in texts]
+        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in folded]
+        text_of = dict(zip(keys, folded, strict=True))
+        with self._turn:
+            known = {key: self._remembered[key] for key in text_of if key in self._remembered}
+            fresh = [key for key in text_of if key not in known]
+            for start in range(0, len(fresh), TEXTS_AT_ONCE):
+                part = fresh[start : start + TEXTS_AT_ONCE]
+                known |= zip(part, self._read_different([text_of[key] for key in part]), strict=True)
+            self._remember(known)
+        found = np.empty((len(texts), N_LOGITS), dtype=np.float32)
+        for row, key in enumerate(keys):
+            found[row] = known[key]
+        return found
+
+    def _probable(self, logits: Floats) -> dict[str, Floats]:
+        temperature = self._manifest.temperature
+        return {
+            "sentiment": softmax(logits[:, SLICES["sentiment"]] / temperature.sentiment, axis=1),
+            "intent": softmax(logits[:, SLICES["intent"]] / temperature.intent + self._intent_bias, axis=1),
+            "severity": softmax(logits[:, SLICES["severity"]] / temperature.severity, axis=1),
+            "aspects": expit(logits[:, SLICES["aspects"]] / temperature.aspects),
+        }
+
+    def _read_different(self, texts: list[str]) -> Floats:
+        encoded = [self._fitting(encoding.ids) for encoding in self._tokenizer.encode_batch(texts)]
+        found = np.empty((len(texts), N_LOGITS), dtype=np.float32)
+        batches = list(_batches([len(ids) for ids in encoded], self._tokens_at_once))
+        padded = [_padded([encoded[row] for row in rows]) for rows in batches]
+        for rows, logits in zip(batches, self._pool.map(self._reader, *zip(*padded, strict=True)), strict=True):
+            found[rows] = logits
+        return found
+
+    def _fitting(self, ids: list[int]) -> list[int]:
+        most = self._manifest.max_tokens
+        return ids if len(ids) <= most else ids[: most - most // TAIL] + ids[-(most // TAIL) :]
+
+    def _remember(self, known: dict[bytes, Floats]) -> None:
+        for key, row in known.items():
+            # A copy, as a view would keep the array of its whole batch alive.
+            self._remembered[key] = row.copy() if row.base is not None else row
+            self._remembered.move_to_end(key)
+        while len(self._remembered) > N_REMEMBERED:
+            self._remembered.popitem(last=False)
+
+
+def load(folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> TransformerClassifier:
+    """Raises NlpError that names the file that is missing, damaged or of another making, and how to mend it."""
+    try:
+        import onnxruntime  # noqa: F401
+        import tokenizers  # noqa: F401
+    except ImportError as e:
+        raise NlpError(f"没有安装 {e.name}, 无法用 {folder} 的模型; 请运行 pip install -r requirements.txt") from e
+    manifest = manifests.read(folder)
+    tokenizer = _tokenizer(folder / manifests.TOKENIZER)
+    if device == "cuda" or (device == "auto" and _has_cuda_driver()):
+        reader = _gpu_reader(folder / manifests.WEIGHTS, device)
+        if reader is not None:
+            return TransformerClassifier(manifest, tokenizer, reader, tokens_at_once=TOKENS_ON_GPU)
+    return TransformerClassifier(
+        manifest,
+        tokenizer,
+        _cpu_reader(folder / manifests.WEIGHTS),
+        tokens_at_once=TOKENS_ON_CPU,
+        n_at_once=len(os.sched_getaffinity(0)),
+    )
+
+
+def _tokenizer(file: Path) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    # tokenizers raises plain Exception.
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as e:
+        raise NlpError(f"模型文件 {file} 已损坏, 无法读取 ({e}). {manifests.MEND}") from e
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _cpu_reader(file: Path) -> Reader:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    # One core a batch and several batches at once: cores that share a batch wait for each other at every step.
+    options.intra_op_num_threads = 1
+    # Batches differ in shape: a plan of memory for each would only pile up.
+    options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    # Processors without VNNI would overflow in 8 bits; there onnxruntime then widens the weights.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    # onnxruntime has an exception of its own for each of its status codes.
+    try:
+        session = onnxruntime.InferenceSession(
+            str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER
+        )
+    except Exception as e:
+        raise NlpError(f"模型文件 {file} 无法装入 onnxruntime ({e}). {manifests.MEND}") from e
+
+    def logits(ids: Numbers, mask: Numbers) -> Floats:
+        found: Floats = session.run(None, {"ids": ids, "mask": mask})[0]
+        return found
+
+    return logits
+
+
+def _gpu_reader(file: Path, device: str) -> Reader | None:
+    """None where torch sees no GPU and none was insisted on."""
+    import torch
+
+    if torch.cuda.is_available():
+        from nlp.torch_reader import read_network, reader
+
+        return reader(read_network(file), "cuda")
+    if device == "cuda":
+        raise NlpError(
+            '[nlp] device = "cuda", 但 torch 看不到显卡; 请安装 CUDA 版 torch 与驱动, 或改为 device = "auto"'
+        )
+    return None
+
+
+def _has_cuda_driver() -> bool:
+    """Asked before torch, whose import takes seconds and memory that a machine without GPU need not spend."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _batches(lengths: list[int], tokens: int) -> Iterator[list[int]]:
+    """Rows in order of length, so many together as fill at most so many tokens when padded."""
+    rows: list[int] = []
+    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if rows and (len(rows) + 1) * lengths[row] > tokens:
+            yield rows
+            rows = []
+        rows.append(row)
+    if rows:
+        yield rows
+
+
+def _padded(encoded: list[list[int]]) -> tuple[Numbers, Numbers]:
+    longest = max(map(len, encoded))
+    ids = np.full((len(encoded), longest), PAD, dtype=np.int32)
+    mask = np.zeros((len(encoded), longest), dtype=np.int32)
+    for row, of_one in enumerate(encoded):
+        ids[row, : len(of_one)] = of_one
+        mask[row, : len(of_one)] = 1
+    return ids, mask
