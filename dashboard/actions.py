@@ -6,17 +6,18 @@ Those of 预警 and 回复任务 are in casework.py.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dashboard import context, formats, labels, queries
+from dashboard import context, fitting, formats, labels, queries
 from dashboard.access import Viewer
 from index import customers
 from index.customer_file import CustomerFileError
 from index.models import (
+    CORRECTED,
     Account,
     Alert,
     Aspect,
@@ -26,6 +27,7 @@ from index.models import (
     Mention,
     MentionEdit,
     Review,
+    Reviewed,
     Role,
     Sentiment,
     Source,
@@ -35,8 +37,7 @@ from index.store import StoreError, VersionConflict
 
 EVERYBODY = tuple(Role)
 HANDLERS = (Role.PR, Role.SERVICE)
-CORRECTED = "correct"
-"""The line of the log by which people find again what they corrected; its note is the mention's id."""
+HEADS = ("sentiment", "intent", "severity", "aspects")
 _TRIES = 3
 
 R = TypeVar("R", Alert, Task, Source)
@@ -62,9 +63,46 @@ def correct(viewer: Viewer, mention_id: str, head: str, value: Any) -> Done:
     mention = seen_mention(viewer, mention_id, EVERYBODY)
     kept = mention.review.model_dump() if mention.review else {}
     review = Review(**{**kept, "reviewer": viewer.name, "at": context.clock(), head: value})
-    _edit(mention_id, MentionEdit(review=review))
-    _log(viewer, CORRECTED, mention_id)
+    _keep_review(viewer, mention, review)
     return Done(f"已更正为{_said(head, value)}", (restore_review, mention_id, mention.review))
+
+
+def confirm(viewer: Viewer, mention_id: str) -> Done:
+    """The model is right about every head that no person has judged yet."""
+    mention = seen_mention(viewer, mention_id, EVERYBODY)
+    read, kept = mention.labels, mention.review.model_dump() if mention.review else {}
+    if read is None:
+        raise ActionError("模型还没有读到这一条, 请直接选择标注")
+    open_heads = [head for head in HEADS if kept.get(head) is None]
+    if not open_heads:
+        raise ActionError("这一条的标注都已由人判定")
+    confirmed = {head: getattr(read, head) for head in open_heads}
+    if "aspects" in confirmed:  # without the model's probabilities: a person is not 60 % sure
+        confirmed["aspects"] = tuple(Aspect(name=each.name, polarity=each.polarity) for each in read.aspects)
+    review = Review(**{**kept, "reviewer": viewer.name, "at": context.clock(), **confirmed})
+    _keep_review(viewer, mention, review)
+    return Done("已确认标注无误", (restore_review, mention_id, mention.review))
+
+
+def _keep_review(viewer: Viewer, mention: Mention, review: Review) -> None:
+    keep_what_was_said([mention], review.at)
+    _edit(mention.id, MentionEdit(review=review))
+    _log(viewer, CORRECTED, mention.id)
+
+
+def keep_what_was_said(mentions: Sequence[Mention], now: datetime) -> None:
+    """Before people judge: what the model says of them now, for the agreement figures and as training rows.
+    A review that goes on keeps its beginning."""
+    below = context.settings().nlp.review_below
+    fresh = [
+        Reviewed(id=each.id, at=now, labels=each.labels, doubtful=bool(fitting.doubts(each, below)))
+        for each in mentions
+        if each.review is None
+    ]
+    try:
+        context.store().put_all(fresh)
+    except StoreError as error:
+        raise ActionError(f"没有保存: {error}") from error
 
 
 def restore_review(viewer: Viewer, mention_id: str, review: Review | None) -> Done:

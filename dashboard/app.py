@@ -73,9 +73,16 @@ sources = st.Page(
     url_path="sources",
     help="数据从哪里来, 采集是否正常。",
 )
+model = st.Page(
+    "app_pages/model.py",
+    title="模型",
+    icon=":material/model_training:",
+    url_path="model",
+    help="哪个模型在读提及, 与人的判断有多一致。",
+)
 
 page = st.navigation(
-    {"监测": [overview, mentions], "处置": [alerts, tasks, customers], "管理": [sources]},
+    {"监测": [overview, mentions], "处置": [alerts, tasks, customers], "管理": [sources, model]},
     position="sidebar" if viewer else "hidden",
 )
 
@@ -109,6 +116,8 @@ def view() -> tuple[object, ...]:
 
 if loss is not None:
     parts.lost(loss)
+parts.model_banner(now, loss)
+parts.roles_banner(now, loss)
 try:
     with last_known.run(view(), now, loss, also=view):
         page.run()

@@ -12,7 +12,7 @@ from datetime import datetime
 from dashboard import actions, casework, context, labels, queries
 from dashboard.access import Viewer
 from dashboard.actions import HANDLERS, ActionError, Done, allow
-from index.models import Intent, LogEntry, Mention, MentionEdit, Review, Role, Sentiment, TaskState
+from index.models import CORRECTED, Intent, LogEntry, Mention, MentionEdit, Review, Role, Sentiment, TaskState
 from index.store import StoreError
 
 Ids = tuple[str, ...]
@@ -26,14 +26,17 @@ def correct(viewer: Viewer, ids: Ids, sentiment: Sentiment | None, intent: Inten
     found = _seen(viewer, ids, tuple(Role))
     now = context.clock()
     reviews, before = {}, {}
+    judged = []
     for mention in found:
         if mention.review is not None and all(getattr(mention.review, name) == said[name] for name in said):
             continue
         kept = mention.review.model_dump() if mention.review else {}
         reviews[mention.id] = Review(**{**kept, "reviewer": viewer.name, "at": now, **said})
         before[mention.id] = mention.review
+        judged.append(mention)
+    actions.keep_what_was_said(judged, now)
     _edit({key: MentionEdit(review=review) for key, review in reviews.items()})
-    _log(viewer, [(actions.CORRECTED, key) for key in reviews], now)
+    _log(viewer, [(CORRECTED, key) for key in reviews], now)
     words = [labels.SENTIMENT[sentiment]] if sentiment is not None else []
     words += [labels.INTENT[intent]] if intent is not None else []
     text = f"已把 {len(reviews)} 条更正为{'、'.join(words)}{_rest(len(found) - len(reviews), '条本来就是', ids, found)}"

@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard import access, failures, last_known
 from dashboard.access import Viewer
 from dashboard.last_known import Loss
+from index.copy import take_into_use
 from index.open import open_store
 from index.store import Store, StoreError
 from settings import Settings, load
@@ -21,7 +22,9 @@ def settings() -> Settings:
 
 @st.cache_resource(show_spinner=False)
 def store() -> Store:
-    return open_store(settings())
+    opened = open_store(settings())
+    take_into_use(opened)
+    return opened
 
 
 def clock() -> datetime:

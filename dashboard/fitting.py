@@ -27,6 +27,15 @@ def fits(query: MentionQuery, mention: Mention) -> bool:
     )
 
 
+def doubts(mention: Mention, below: float) -> list[str]:
+    """The heads for which MentionQuery.confidence_below finds it (待复核); none once a person looked."""
+    read = mention.labels
+    if read is None or mention.review is not None:
+        return []
+    sure = {"sentiment": read.sentiment_probability, "intent": read.intent_probability}
+    return [head for head, probability in sure.items() if probability < below]
+
+
 def _says(text: str, mention: Mention) -> bool:
     node = parse(text) if text.strip() else None
     return node is None or matches(node, search_text(mention.title, mention.text), mention)

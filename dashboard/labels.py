@@ -38,6 +38,8 @@ INTENT = {
 }
 INTENT_COLOUR = {Intent.COMPLAINT: "orange", Intent.QUESTION: "blue", Intent.PRAISE: "green"}
 SEVERITY = {0: "一般", 1: "严重", 2: "非常严重"}
+WORKER_ROLE = {"crawl": "采集与入库", "read": "重读旧提及", "decide": "预警、通知与清理"}
+HEAD = {"sentiment": "情感", "intent": "意图", "severity": "严重程度", "aspects": "方面 (含褒贬)"}
 
 ASPECT = {
     "logistics": "物流",

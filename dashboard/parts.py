@@ -9,14 +9,16 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import context, failures, filters, formats, labels, last_known, markup, queries
+from dashboard import context, failures, filters, fitting, formats, labels, last_known, markup, queries
 from dashboard.actions import ActionError, Done
 from dashboard.filters import Filters
 from dashboard.last_known import Loss
+from index import readers, workers
 from index.models import Event, Mention, Sentiment, Source, Task
 from index.query import parse
 from index.store import QueryError, StoreError
 
+MODEL_PAGE = "app_pages/model.py"
 SOURCES_PAGE = "app_pages/sources.py"
 TASKS_PAGE = "app_pages/tasks.py"
 ALERTS_PAGE = "app_pages/alerts.py"
@@ -145,6 +147,50 @@ def frame_counts(scope: tuple[str, ...], now: datetime, loss: Loss | None) -> tu
         return 0, 0
 
 
+def model_banner(now: datetime, loss: Loss | None) -> None:
+    """On every page while not the best model reads: which one, since when, why, what to do."""
+    try:
+        with last_known.run(("model",), now, loss):
+            ill = readers.worst(queries.reader_states())
+    except last_known.NotKnown:
+        return
+    if ill is None:
+        return
+    since, why = formats.when(ill.since_at, now), markup.escape(ill.fallback_reason)
+    if not ill.model_version:
+        st.error(
+            f"{since} 起没有模型可用, 新采集的内容等在收件夹里, 不会丢失。{why}",
+            title="新提及暂时读不了",
+            icon=":material/model_training:",
+        )
+        return
+    st.info(
+        f"{since} 起由 {markup.escape(ill.model_version)} 代读, 标注会粗一些。{why}。"
+        "恢复后自动换回, 并重读这段时间的提及。",
+        title="备用模型在读",
+        icon=":material/model_training:",
+    )
+
+
+def roles_banner(now: datetime, loss: Loss | None) -> None:
+    """On every page while workers are known and something is done by none of them."""
+    try:
+        with last_known.run(("workers",), now, loss):
+            states = queries.worker_states()
+    except last_known.NotKnown:
+        return
+    if not states or loss is not None:
+        return
+    missing = workers.unfilled(states, now)
+    if missing:
+        st.warning(
+            f"没有一个运行中的工作进程担任: {'; '.join(labels.WORKER_ROLE[role] for role in missing)}。"
+            f"请启动担任它的机器, 或在 [worker] roles 里加上 {', '.join(missing)}。",
+            title="有事没人做",
+            icon=":material/engineering:",
+        )
+
+
 @st.fragment(run_every=5)
 def lost(loss: Loss) -> None:
     """The banner of a lost store; as soon as it answers again, the page is drawn anew."""
@@ -241,7 +287,9 @@ def label_line(mention: Mention) -> str:
         markup.badge(labels.SENTIMENT[mention.sentiment] + sure, labels.SENTIMENT_COLOUR[mention.sentiment], icon)
     ]
     if mention.intent is not None:
-        badges.append(markup.badge(labels.INTENT[mention.intent], labels.INTENT_COLOUR.get(mention.intent, "gray")))
+        doubt = f" {read.intent_probability * 100:.0f}%" if read and "intent" in doubts(mention) else ""
+        colour = labels.INTENT_COLOUR.get(mention.intent, "gray")
+        badges.append(markup.badge(labels.INTENT[mention.intent] + doubt, colour))
     if mention.severity:
         badges.append(markup.badge(labels.SEVERITY[mention.severity], "red"))
     badges += [
@@ -251,6 +299,11 @@ def label_line(mention: Mention) -> str:
         for each in mention.aspects[:4]
     ]
     return " ".join(badges)
+
+
+def doubts(mention: Mention) -> list[str]:
+    """The heads of which the model is not sure."""
+    return fitting.doubts(mention, context.settings().nlp.review_below)
 
 
 def who_line(mention: Mention, now: datetime) -> str:

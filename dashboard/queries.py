@@ -17,7 +17,9 @@ from dashboard.context import store
 from dashboard.fitting import fits
 from dashboard.last_known import remembered
 from dashboard.normal import RisingWord, rising_words
+from index import readers
 from index.models import (
+    CORRECTED,
     Account,
     Alert,
     AlertState,
@@ -27,12 +29,15 @@ from index.models import (
     Mention,
     Notification,
     Outcome,
+    ReaderState,
+    Reviewed,
     Role,
     Run,
     Source,
     Task,
     TaskState,
     Topic,
+    WorkerState,
 )
 from index.store import Between, Dimension, MentionQuery, Page
 
@@ -175,11 +180,29 @@ def mine(scope: Scope, query: MentionQuery, name: str, *, among: int = 500) -> l
     """Of what this person has taken as a task or corrected lately, the mentions that match; newest first."""
     taken = store().find(Task, {"owner": name}, order_by="created_at", descending=True, limit=among)
     corrected = store().find(
-        LogEntry, {"actor": name, "action": "correct"}, order_by="at", descending=True, limit=among
+        LogEntry, {"actor": name, "action": CORRECTED}, order_by="at", descending=True, limit=among
     )
     ids = {*(task.mention_id for task in taken), *(entry.note for entry in corrected)}
     found = [mention for mention in mentions(scope, sorted(ids)).values() if fits(query, mention)]
     return sorted(found, key=_published, reverse=True)
+
+
+@remembered
+@st.cache_data(ttl=60, max_entries=50, show_spinner=False)
+def reviewed(scope: Scope, since: datetime, at_most: int = 5000) -> list[tuple[Mention, Reviewed]]:
+    """What people have judged since then, with what the model had said; the newest if there is more."""
+    found = store().find(Reviewed, {"at": Between(ge=since)}, order_by="at", descending=True, limit=at_most)
+    there: dict[str, Mention] = {}
+    for start in range(0, len(found), 500):
+        there |= mentions(scope, [record.id for record in found[start : start + 500]])
+    return [(there[each.id], each) for each in found if each.id in there and there[each.id].review is not None]
+
+
+@remembered
+@st.cache_data(ttl=_LIVE_S, max_entries=1, show_spinner=False)
+def by_model() -> dict[str, int]:
+    """How many mentions each model's labels stand on; empty key: not read yet. Of everything, whoever may see it."""
+    return {key[0]: n for key, n in store().group(MentionQuery(hidden="with"), ("model_version",)).items()}
 
 
 def _published(mention: Mention) -> datetime:
@@ -218,6 +241,18 @@ def colleagues(roles: tuple[Role, ...], topic: str) -> list[str]:
 @remembered
 def sources() -> list[Source]:
     return store().find(Source, order_by="id")
+
+
+@remembered
+def reader_states() -> list[ReaderState]:
+    """Which model each machine reads with, those that read now."""
+    return readers.present(store().find(ReaderState))
+
+
+@remembered
+def worker_states() -> list[WorkerState]:
+    """Which workers said lately that they run, and their roles."""
+    return store().find(WorkerState)
 
 
 @remembered

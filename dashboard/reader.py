@@ -15,7 +15,8 @@ from index.store import MentionQuery
 NOT_SAID = "未提到"
 
 
-def show(mention: Mention, now: datetime) -> None:
+def show(mention: Mention, now: datetime, *, following: str | None = None) -> None:
+    """following is the next one of the list, to go on with after a review."""
     viewer = context.viewer()
     with st.container(border=True, key="opened"):
         st.markdown(parts.who_line(mention, now), help=formats.full(mention.published_at))
@@ -28,7 +29,7 @@ def show(mention: Mention, now: datetime) -> None:
                 st.code(f"{(st.context.url or '').split('?')[0]}?mention={mention.id}", language=None, wrap_lines=True)
         if mention.hidden:
             st.warning(f"已隐藏: {markup.escape(mention.hidden)}", icon=":material/visibility_off:")
-        _labels(mention)
+        _labels(mention, following)
         if viewer.may(Role.PR, Role.SERVICE):
             _acts(mention)
         _customer(mention)
@@ -50,9 +51,11 @@ def _counts(mention: Mention) -> str:
     return " · ".join(known) or "来源没有给出互动数"
 
 
-def _labels(mention: Mention) -> None:
-    """Each head with its probability; one click says what it really is."""
+def _labels(mention: Mention, following: str | None) -> None:
+    """Each head with its probability; one click says what it really is, another that it is right."""
     read = mention.labels
+    if doubts := [labels.HEAD[head] for head in parts.doubts(mention)]:
+        st.markdown(markup.badge(f"待复核: 模型对{'和'.join(doubts)}没有把握", "orange", ":material/help:"))
     stamp = mention.review.at.isoformat() if mention.review else ""
     st.markdown("**标注** :gray[点一下即更正]")
     key = f"{mention.id}_{stamp}"
@@ -94,13 +97,49 @@ def _labels(mention: Mention) -> None:
         st.markdown(f"方面 {said}" if said else "方面 :gray[没有说到]", width="content")
         with st.popover("更正方面", icon=":material/edit:", type="tertiary"):
             _aspects(mention, key)
+    _confirm(mention, following)
     if mention.review:
         by = markup.escape(mention.review.reviewer)
-        st.caption(f"{by} 于 {formats.when(mention.review.at, context.moment())} 更正; 人工标注优先于模型。")
+        st.caption(f"{by} 于 {formats.when(mention.review.at, context.moment())} 判定; 人工标注优先于模型。")
     if read:
         st.caption(f"模型版本 {markup.escape(read.model_version)}")
     else:
         st.caption("模型还没有读到这一条, 通常在采集后一分钟内完成。")
+
+
+def _confirm(mention: Mention, following: str | None) -> None:
+    """For what the model got right: a judgement, too. In a list to be reviewed it leads on."""
+    review = mention.review
+    is_done = review is not None and all(getattr(review, head) is not None for head in actions.HEADS)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "已全部判定" if is_done else "其余标注无误" if review is not None else "标注无误",
+            key="confirm",
+            icon=":material/done_all:",
+            disabled=is_done or mention.labels is None,
+            on_click=_do_confirm,
+            args=(mention.id, following),
+            help="把没有更正的标注记为人工确认, 计入一致率, 也用来训练模型。",
+        )
+        if following and review is not None:
+            st.button(
+                "看下一条",
+                key="go_on",
+                type="primary",
+                icon=":material/arrow_downward:",
+                on_click=_open,
+                args=(following,),
+            )
+
+
+def _do_confirm(mention_id: str, following: str | None) -> None:
+    parts.act(actions.confirm, mention_id)
+    done = st.session_state["said"][1] != "error"
+    _open(following if done and following else mention_id)
+
+
+def _open(mention_id: str) -> None:
+    st.query_params["mention"] = mention_id
 
 
 def _head(name: str, probability: float | None, mention: Mention, head: str) -> str:
@@ -113,6 +152,7 @@ def _fix(mention_id: str, head: str, key: str) -> None:
     value = st.session_state[key]
     if value is not None:
         parts.act(actions.correct, mention_id, head, value)
+        _open(mention_id)  # it may leave the list now, but there may be more to say of it
 
 
 def _aspects(mention: Mention, key: str) -> None:
@@ -153,6 +193,7 @@ def _fix_aspect(mention_id: str, name: str, key: str) -> None:
     value = st.session_state[key]
     if value is not None:
         parts.act(actions.correct_aspect, mention_id, name, None if value == NOT_SAID else Sentiment(value))
+        _open(mention_id)
 
 
 def _acts(mention: Mention) -> None:
@@ -277,7 +318,7 @@ def _others(mention: Mention, now: datetime) -> None:
         n = queries.count(viewer.scope, story)
         if n > 1:
             target = Filters(window=filters.MONTH, story=mention.story_id, all_copies=True)
-            parts.number(f"相同内容共 {formats.number(n)} 条", target, key="copies")
+            parts.number(f"相同内容共 {formats.number(n)} 条", target, key="same_story")
     if mention.parent_id:
         parent = queries.mention(viewer.scope, mention.parent_id)
         if parent is not None:

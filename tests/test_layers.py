@@ -11,7 +11,20 @@ from settings import ROOT
 
 NOT_FOR = {
     "settings": {"index", "crawlers", "nlp", "alerts", "dashboard", "jobs", "worker", "manage", "sample"},
-    "jobs": {"worker", "manage", "dashboard", "sample", "apscheduler", "streamlit", "scrapy", "sqlite3", "pysqlite3"},
+    "labelling": {"jobs", "worker", "manage", "dashboard", "crawlers", "alerts", "sample", "apscheduler", "streamlit"},
+    "jobs": {
+        "rereading",
+        "worker",
+        "manage",
+        "dashboard",
+        "sample",
+        "apscheduler",
+        "streamlit",
+        "scrapy",
+        "sqlite3",
+        "pysqlite3",
+    },
+    "rereading": {"worker", "manage", "dashboard", "sample", "crawlers", "alerts", "apscheduler", "streamlit"},
     "worker": {"manage", "dashboard", "sample", "crawlers", "nlp", "alerts", "streamlit", "scrapy", "pysqlite3"},
     "doctor": {"manage", "worker", "dashboard", "streamlit", "scrapy", "apscheduler", "pysqlite3"},
     "supervise": {"manage", "worker", "jobs", "streamlit", "scrapy", "apscheduler", "pysqlite3"},

@@ -12,11 +12,12 @@ from index.store import QueryError
 STEP = 20
 LIST_HEIGHT = 760
 NEWEST, OLDEST = "最新在前", "最早在前"
+UNSURE = "待复核"
 VIEWS = {
     "全部": Filters(),
     "严重负面": Filters(sentiments=(Sentiment.NEGATIVE,), severity=1),
     "投诉": Filters(intents=(Intent.COMPLAINT,)),
-    "待复核": Filters(unsure=True),
+    UNSURE: Filters(unsure=True),
     "我的": Filters(mine=True),
     "已隐藏": Filters(hidden=True),
 }
@@ -25,11 +26,9 @@ scope = viewer.scope
 parts.head("提及", "大家在说什么, 哪些要处理")
 
 
-def open_view(name: str) -> None:
-    view = VIEWS[name]
-    filters.open_mentions(
-        view.but(topic=chosen.topic, window=chosen.window, days=chosen.days, platforms=chosen.platforms)
-    )
+def view(name: str) -> Filters:
+    """With the topic, the time and the platforms that are chosen."""
+    return VIEWS[name].but(topic=chosen.topic, window=chosen.window, days=chosen.days, platforms=chosen.platforms)
 
 
 def pick(mention_id: str) -> None:
@@ -71,12 +70,25 @@ def show_query_error(error: QueryError, text: str) -> None:
         st.markdown(f"{markup.escape_inner(text[:at])}:red-background[**{here}**]{markup.escape_inner(text[at + 1 :])}")
 
 
-def show_opened(mention_id: str | None) -> None:
+def neighbours(ids: list[str], opened: str | None) -> tuple[str | None, str | None]:
+    """The mentions before and after the opened one, also when it has just left the list because it was judged."""
+    if opened in ids:
+        place, gap = ids.index(opened), 1
+        st.session_state["opened_at"] = (opened, place)
+    else:
+        known, place = st.session_state.get("opened_at", (None, 0))
+        gap = 0
+        if opened is None or known != opened:
+            return None, None
+    return (ids[place - 1] if 0 < place <= len(ids) else None, ids[place + gap] if place + gap < len(ids) else None)
+
+
+def show_opened(mention_id: str | None, following: str | None = None) -> None:
     opened = queries.mention(scope, mention_id) if mention_id else None
     if opened is None:
         parts.empty("这条提及不存在", "它可能已被删除, 或不在您的监测范围内。")
     else:
-        reader.show(opened, context.moment())
+        reader.show(opened, context.moment(), following=following)
 
 
 def make_export(kind: str) -> bytes:
@@ -98,7 +110,9 @@ now = context.moment()
 with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
     st.caption("常用视图", width="content")
     for name in VIEWS:
-        st.button(name, key=f"view_{name}", type="tertiary", on_click=open_view, args=(name,))
+        n_there = queries.count(scope, view(name).query(now)) if name == UNSURE else 0
+        label = f"{name} ({formats.number(n_there)})" if n_there else name
+        st.button(label, key=f"view_{name}", type="tertiary", on_click=filters.open_mentions, args=(view(name),))
 show_chips(chosen)
 
 query = chosen.query(now)
@@ -130,16 +144,16 @@ with st.container(horizontal=True, vertical_alignment="center"):
     st.segmented_control(
         "排序", [NEWEST, OLDEST], required=True, default=NEWEST, key="order", label_visibility="collapsed"
     )
-    place = ids.index(opened_id) if opened_id in ids else -1
+    before, after = neighbours(ids, opened_id)
     st.button(
         "上一条",
         key="previous",
         type="tertiary",
         icon=":material/keyboard_arrow_up:",
         shortcut="k",
-        disabled=place <= 0,
+        disabled=before is None,
         on_click=pick,
-        args=(ids[place - 1] if place > 0 else "",),
+        args=(before,),
     )
     st.button(
         "下一条",
@@ -147,9 +161,9 @@ with st.container(horizontal=True, vertical_alignment="center"):
         type="tertiary",
         icon=":material/keyboard_arrow_down:",
         shortcut="j",
-        disabled=not 0 <= place < len(ids) - 1,
+        disabled=after is None,
         on_click=pick,
-        args=(ids[place + 1] if 0 <= place < len(ids) - 1 else "",),
+        args=(after,),
     )
     with st.popover("导出", icon=":material/download:", disabled=not n):
         st.caption(f"导出当前筛选的全部提及 (最多 {export.AT_MOST:,} 条), 导出会记入操作日志。")
@@ -201,4 +215,4 @@ else:
     with left, st.container(height=LIST_HEIGHT, border=False, gap="xsmall", key="mention_list"):
         show_list()
     with right:
-        show_opened(opened_id)
+        show_opened(opened_id, after if chosen.unsure else None)

@@ -37,9 +37,14 @@ def show_live(chosen: Filters, at: datetime) -> None:
     show_state(pulse.state(scope, chosen, at))
     show_figures(pulse.figures(scope, chosen, at))
     label = f"有 {formats.number(n_new)} 条新提及, 点击载入" if n_new else "下面已是最新"
-    if st.button(label, icon=":material/refresh:", key="load_new", type="tertiary", disabled=not n_new):
-        queries.forget()
-        st.rerun(scope="app")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(label, icon=":material/refresh:", key="load_new", type="tertiary", disabled=not n_new):
+            queries.forget()
+            st.rerun(scope="app")
+        doubtful = chosen.but(unsure=True)
+        n_doubtful = queries.count(scope, doubtful.query(at))
+        if n_doubtful:
+            parts.number(f"待复核 {formats.number(n_doubtful)} 条", doubtful, key="open_unsure")
 
 
 def show_state(state: pulse.State) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import streamlit as st
 
 from dashboard import actions, charts, context, formats, labels, markup, parts, queries
+from index import workers
 from index.models import Outcome, Role, Run, Source
 from index.store import MentionQuery
 
@@ -125,6 +126,21 @@ def day_counts(at: datetime) -> tuple[charts.Buckets, dict[str, list[int]]]:
     }
 
 
+def show_workers() -> None:
+    """Who crawls, reads again and decides, on which machine."""
+    st.subheader("工作进程", anchor=False)
+    running = workers.running(queries.worker_states(), now)
+    if not running:
+        st.caption("没有工作进程在运行。")
+    for state in running:
+        machine, _, process = state.id.partition(":")
+        roles = " ".join(markup.badge(labels.WORKER_ROLE[role], "gray") for role in state.roles)
+        st.markdown(
+            f"{markup.escape(machine)} {roles} "
+            f":gray[进程 {markup.escape(process.partition(':')[0])} · 自 {formats.when(state.started_at, now)}]"
+        )
+
+
 found = queries.sources()
 if not found:
     parts.empty("还没有来源", "在 settings.toml 里添加 [[sources]], 写明网址和合规依据, 重启后即开始采集。")
@@ -136,3 +152,5 @@ n_on = sum(source.enabled for source in found)
 st.caption(f"共 {len(found)} 个来源, 启用 {n_on} 个。需要处理的排在前面。")
 for source in sorted(found, key=order):
     show(source, per_source.get(source.id, [0] * len(axis.keys)))
+with st.container(border=True):
+    show_workers()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import actions, casework, context, queries
+from dashboard import actions, bulk, casework, context, queries
 from dashboard.actions import ActionError
 from index.models import (
     Account,
@@ -18,8 +18,11 @@ from index.models import (
     LinkState,
     LogEntry,
     Mention,
+    MentionEdit,
     Mute,
+    Reviewed,
     Role,
+    Sentiment,
     Source,
     Task,
     TaskState,
@@ -228,3 +231,62 @@ def test_every_export_stands_in_the_log(lively: Store) -> None:
     actions.export_logged(somebody(lively), "CSV", 12, "拉肚子")
     (entry,) = lively.find(LogEntry, {"action": "export"})
     assert (entry.actor, entry.note) == ("service0", "CSV 12 条: 拉肚子")
+
+
+# ---------------------------------------------------------------------------------------------- reviews
+
+
+def test_a_confirmed_mention_has_a_persons_word_on_every_head_and_the_models_is_kept(lively: Store) -> None:
+    mention = lively.search(MentionQuery(confidence_below=0.5), limit=1).mentions[0]
+    assert mention.labels is not None
+    done = actions.confirm(somebody(lively), mention.id)
+    review = lively.mentions([mention.id])[mention.id].review
+    kept = lively.get(Reviewed, mention.id)
+    assert review is not None
+    assert kept is not None
+    assert (review.sentiment, review.intent, review.severity) == (
+        mention.labels.sentiment,
+        mention.labels.intent,
+        mention.labels.severity,
+    )
+    assert (kept.labels, kept.doubtful) == (mention.labels, True)
+    assert done.undo is not None
+    undo, *args = done.undo
+    undo(somebody(lively), *args)
+    assert lively.mentions([mention.id])[mention.id].review is None
+
+
+def test_confirming_leaves_what_a_person_has_corrected(lively: Store) -> None:
+    mention = lively.search(MentionQuery(sentiments=(Sentiment.NEGATIVE,)), limit=1).mentions[0]
+    viewer = somebody(lively)
+    actions.correct(viewer, mention.id, "sentiment", Sentiment.POSITIVE)
+    actions.confirm(viewer, mention.id)
+    stored = lively.mentions([mention.id])[mention.id]
+    assert (stored.sentiment, stored.review and stored.review.intent) == (Sentiment.POSITIVE, mention.intent)
+    with pytest.raises(ActionError, match="都已由人判定"):
+        actions.confirm(viewer, mention.id)
+
+
+def test_a_review_that_goes_on_keeps_what_the_model_had_said_at_its_beginning(lively: Store) -> None:
+    mention = lively.search(MentionQuery(sentiments=(Sentiment.NEGATIVE,)), limit=1).mentions[0]
+    assert mention.labels is not None
+    viewer = somebody(lively)
+    actions.correct(viewer, mention.id, "sentiment", Sentiment.POSITIVE)
+    lively.edit_mention(mention.id, MentionEdit(labels=mention.labels.model_copy(update={"model_version": "later"})))
+    actions.correct(viewer, mention.id, "severity", 0)
+    kept = lively.get(Reviewed, mention.id)
+    assert kept is not None
+    assert kept.labels == mention.labels
+
+
+def test_what_nothing_has_read_cannot_be_confirmed(lively: Store) -> None:
+    with pytest.raises(ActionError, match="还没有读到"):
+        actions.confirm(somebody(lively), "weiyan:hostile")
+
+
+def test_correcting_many_keeps_what_the_model_had_said_of_each(lively: Store) -> None:
+    found = lively.search(MentionQuery(), limit=4).mentions
+    bulk.correct(somebody(lively), tuple(each.id for each in found), Sentiment.NEUTRAL, None)
+    kept = [lively.get(Reviewed, each.id) for each in found if each.sentiment != Sentiment.NEUTRAL]
+    assert kept
+    assert None not in kept

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard import casework, context, queries
-from index.models import Alert, Mention, Role, Task
+from dashboard import actions, casework, context, queries
+from index.models import Alert, Intent, Mention, MentionEdit, ReaderState, Role, Sentiment, Task
 from index.store import MentionQuery, Store
+from tests.builders import a_record, ago
 from tests.dashboard.conftest import APP, somebody, texts
 from tests.dashboard.lively import HOSTILE
 
-PAGES = ("overview", "mentions", "alerts", "tasks", "customers", "sources")
+PAGES = ("overview", "mentions", "alerts", "tasks", "customers", "sources", "model")
 OpenPage = Callable[..., AppTest]
 
 
@@ -213,6 +215,91 @@ def test_what_was_typed_counts_even_if_the_button_was_drawn_before(lively: Store
     resolved = lively.get(Alert, alert.id)
     assert resolved is not None
     assert resolved.timeline[-1].note == "已发声明"
+
+
+# ------------------------------------------------------------------------------------- model and review
+
+
+def a_reader(store: Store, reason: str = "", version: str = "linear-1") -> None:
+    state = a_record(ReaderState, model_version=version, fallback_reason=reason, since_at=ago(hours=2))
+    store.put(state.but(checked_at=datetime.now(UTC)))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_says_that_a_fallback_reads_and_how_to_mend_it(lively: Store, page: OpenPage, name: str) -> None:
+    a_reader(lively, "模型文件 mentions.onnx 已损坏. 请从发布包恢复")
+    app = page(name)
+    (banner,) = [each.value for each in app.info]
+    assert "linear" in banner
+    assert "请从发布包恢复" in banner
+
+
+def test_no_page_speaks_of_the_model_while_all_is_well(lively: Store, page: OpenPage) -> None:
+    a_reader(lively)
+    assert not page("overview").info
+
+
+def test_without_any_model_every_page_says_that_nothing_is_lost(lively: Store, page: OpenPage) -> None:
+    a_reader(lively, "找不到模型文件", version="")
+    assert "不会丢失" in page("overview").error[0].value
+
+
+def test_the_model_page_tells_how_far_reading_again_has_come(lively: Store, page: OpenPage) -> None:
+    a_reader(lively, version="new-1")
+    newest = lively.search(MentionQuery(), limit=10).mentions
+    labels = {each.id: each.labels.model_copy(update={"model_version": "new-1"}) for each in newest if each.labels}
+    lively.edit_mentions({key: MentionEdit(labels=each) for key, each in labels.items()})
+    total = lively.count(MentionQuery(hidden="with"))
+    app = page("model")
+    assert f"{len(labels)} / {total} 条由 new" in app.get("progress")[0].proto.text
+
+
+def test_too_few_reviews_are_called_so_and_never_a_hundred_percent(lively: Store, page: OpenPage) -> None:
+    a_reader(lively)
+    viewer = somebody(lively)
+    for mention in lively.search(MentionQuery(sentiments=tuple(Sentiment)), limit=3).mentions:
+        actions.confirm(viewer, mention.id)
+    app = page("model")
+    shown = app.dataframe[0].value
+    assert set(shown["合计"]) <= {"样本不足 (n=3)", "–"} | {f"样本不足 (n={n})" for n in range(30)}
+    assert "%" not in "".join(shown["合计"])
+
+
+def test_reviews_out_of_sight_are_not_counted(lively: Store, page: OpenPage) -> None:
+    a_reader(lively)
+    mention = negative(lively)
+    assert "shanlan" in mention.topics
+    actions.confirm(somebody(lively), mention.id)
+    assert page("model").dataframe
+    assert not page("model", topics=("qingyu",)).dataframe
+
+
+def test_who_reviews_stays_on_a_mention_until_all_is_said_and_is_led_to_the_next(lively: Store, page: OpenPage) -> None:
+    app = page("mentions", unsure="1", time="7d")
+    ids = [button.key.removeprefix("open_") for button in app.button if button.label == "打开"]
+    n = context.store().count(MentionQuery(confidence_below=0.5, copies="fold"))
+    assert app.button(key="view_待复核").label == f"待复核 ({n})"
+    fix = next(each for each in app.get("segmented_control") if each.key.startswith("fix_sentiment"))
+    was = lively.mentions([ids[0]])[ids[0]].sentiment
+    fix.set_value(next(each for each in Sentiment if each != was)).run()
+    assert app.query_params["mention"] in (ids[0], [ids[0]])
+    assert app.button(key="view_待复核").label == f"待复核 ({n - 1})"
+    app.button(key="confirm").click().run()
+    assert app.query_params["mention"] in (ids[1], [ids[1]])
+    review = lively.mentions([ids[0]])[ids[0]].review
+    assert review is not None
+    assert None not in (review.sentiment, review.intent, review.severity, review.aspects)
+
+
+def test_the_next_one_is_at_hand_after_the_opened_one_left_the_list(lively: Store, page: OpenPage) -> None:
+    app = page("mentions", unsure="1", time="7d")
+    ids = [button.key.removeprefix("open_") for button in app.button if button.label == "打开"]
+    app.button(key="next").click().run()
+    fix = next(each for each in app.get("segmented_control") if each.key.startswith("fix_intent"))
+    was = lively.mentions([ids[1]])[ids[1]].intent
+    fix.set_value(Intent.OTHER if was != Intent.OTHER else Intent.PRAISE).run()
+    app.button(key="next").click().run()
+    assert app.query_params["mention"] in (ids[2], [ids[2]])
 
 
 def negative(store: Store) -> Mention:

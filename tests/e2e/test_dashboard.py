@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from index.models import Task, TaskState
+from index.models import Reviewed, Task, TaskState
 from index.store import MentionQuery
 from tests.e2e.conftest import Dashboard
 
@@ -80,6 +80,30 @@ def test_a_corrected_label_changes_the_figure_that_leads_to_it(dashboard: Dashbo
     expect(page.get_by_role("heading", name="声量与情感")).to_be_visible()
     settled(page)
     assert figure(page, "负面") == before - 1
+
+
+def test_doubtful_mentions_are_judged_one_after_the_other_and_leave_the_list(
+    dashboard: Dashboard, enter: Enter
+) -> None:
+    page = enter("林岚", "/mentions?unsure=1&time=7d")
+    settled(page)
+    before = total(page)
+    assert page.get_by_role("button", name=f"待复核 ({before})").is_visible()
+    opened = page.locator(".st-key-opened")
+    first = opened.locator("[data-testid=stText]").first.inner_text()
+    opened.get_by_role("radio", name="购买意向").or_(opened.get_by_role("button", name="购买意向")).first.click()
+    expect(page.get_by_text(re.compile("已更正为购买意向"))).to_be_visible()
+    settled(page)
+    assert total(page) == before - 1
+    assert opened.locator("[data-testid=stText]").first.inner_text() == first
+    opened.get_by_role("button", name="其余标注无误").click()
+    expect(page.get_by_text("已确认标注无误")).to_be_visible()
+    settled(page)
+    assert opened.locator("[data-testid=stText]").first.inner_text() != first
+    opened.get_by_role("button", name="标注无误", exact=True).click()
+    expect(page.get_by_text(re.compile(rf"^{before - 2} 条提及"))).to_be_visible()
+    judged = [each for each in dashboard.store.find(Reviewed) if each.doubtful]
+    assert len(judged) == 2
 
 
 def test_a_reload_keeps_the_filter_and_the_sign_in_until_signing_out(dashboard: Dashboard, enter: Enter) -> None:
