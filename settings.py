@@ -21,6 +21,7 @@ Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
 TopicKind = Literal["brand", "product", "competitor", "industry", "crisis"]
 SourceKind = Literal["feed", "page", "appstore", "json", "file"]
 LevelName = Literal["blue", "yellow", "orange", "red"]
+WorkerRole = Literal["crawl", "read", "decide"]
 
 
 class SettingsError(Exception):
@@ -39,15 +40,59 @@ class ServiceSettings(Section):
 
 
 class StoreSettings(Section):
-    backend: Literal["embedded"] = "embedded"
+    """Where everything is kept. Secrets of the server are given by the variables that the *_env options name."""
+
+    backend: Literal["embedded", "elasticsearch"] = "embedded"
     file: str = "wensheng.db"
+    hosts: tuple[str, ...] = Field(("http://127.0.0.1:9200",), min_length=1)
+    ca_file: str = ""
+    user: str = ""
+    password_env: str = ""
+    api_key_env: str = ""
+    timeout_s: float = Field(30, gt=0)
+    retries: int = Field(5, ge=0, le=20)
+    compress: bool = False
+    prefix: str = Field("wensheng", pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)
+    shards: int = Field(1, ge=1, le=64)
+    replicas: int = Field(1, ge=0, le=5)
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"https?://(\[[0-9a-f:]+\]|[^\s/@:]+):\d{1,5}", host):
+                raise ValueError(f"{host!r} 不是服务器地址, 应写成 https://主机:端口, 如 https://es1.example.com:9200")
+        if len({host.partition(":")[0] for host in value}) > 1:
+            raise ValueError("hosts 须都用 https 或都用 http")
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_to_sign_in(self) -> StoreSettings:
+        if bool(self.user) != bool(self.password_env):
+            raise ValueError("user 与 password_env 要一起写: 后者是存放口令的环境变量名")
+        if self.user and self.api_key_env:
+            raise ValueError("user 与 api_key_env 只写一个")
+        if self.ca_file and not self.hosts[0].startswith("https:"):
+            raise ValueError("ca_file 只用于 https: 请把 hosts 写成 https://...")
+        return self
 
 
 class WorkerSettings(Section):
+    """roles: what the worker of this machine does; all machines together must have every role."""
+
+    roles: tuple[WorkerRole, ...] = get_args(WorkerRole)
     tick_s: float = Field(5, gt=0)
     crawls_at_once: int = Field(2, ge=1, le=64)
     batch: int = Field(500, ge=1, le=10_000)
+    host: str = "127.0.0.1"
     port: int = Field(9464, ge=0, le=65535)
+
+    @field_validator("roles")
+    @classmethod
+    def _has_something_to_do(cls, value: tuple[WorkerRole, ...]) -> tuple[WorkerRole, ...]:
+        if not value:
+            raise ValueError(f"至少写一个角色: {', '.join(get_args(WorkerRole))}")
+        return value
 
 
 class CrawlSettings(Section):
@@ -62,6 +107,7 @@ class CrawlSettings(Section):
 
 
 class NlpSettings(Section):
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     review_below: float = Field(0.5, ge=0, le=1)
     fold_window_days: int = Field(30, ge=1, le=9999)
     fold_min_chars: int = Field(10, ge=1)
@@ -356,7 +402,7 @@ def secret_names(settings: Settings) -> set[str]:
     for source in settings.sources:
         named = source.options.get("headers_env")
         names |= {str(name) for name in named.values()} if isinstance(named, dict) else set()
-    return names
+    return names | {name for name in (settings.store.password_env, settings.store.api_key_env) if name}
 
 
 _WANTED = {
@@ -376,7 +422,8 @@ _WANTED = {
 def _explain(problem: Any, path: Path, text: str, variables: Mapping[tuple[str, ...], str]) -> str:
     """One line for a person: where, what, and what to write instead."""
     place = tuple(problem["loc"])
-    variable = variables.get(tuple(str(part) for part in place))
+    names = tuple(str(part) for part in place)
+    variable = next((variables[names[:n]] for n in range(len(names), 0, -1) if names[:n] in variables), None)
     where = f"环境变量 {variable}" if variable else f"{path}: 第 {_line_of(text, place)} 行"
     name, kind = ".".join(str(part) for part in place), problem["type"]
     if kind == "extra_forbidden":

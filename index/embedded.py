@@ -17,7 +17,15 @@ import pysqlite3.dbapi2 as sqlite3
 
 from index import embedded_mentions, embedded_query, embedded_records, embedded_schema
 from index.embedded_connection import Connection, Connections
-from index.embedded_rows import COLUMNS, first_rid, mention_of, microseconds, week_of
+from index.embedded_rows import (
+    COLUMNS,
+    first_rid,
+    mention_of,
+    microseconds,
+    week_of,
+    whole_mention_of,
+    with_sorted_keys,
+)
 from index.merge import edited, merged
 from index.models import Mention, MentionEdit, Record
 from index.store import Added, Dimension, MentionQuery, Page, StoreError, VersionConflict, Where
@@ -77,9 +85,10 @@ class EmbeddedStore:
             batch.write()
         return Added(new_ids=tuple(new_ids), changed_ids=tuple(changed_ids), n_same=n_same)
 
-    def mentions(self, ids: Collection[str]) -> dict[str, Mention]:
+    def mentions(self, ids: Collection[str], *, whole: bool = False) -> dict[str, Mention]:
+        load = embedded_mentions.load_whole if whole else embedded_mentions.load
         with self._connections.reading() as connection:
-            return {key: mention for key, (_, mention) in embedded_mentions.load(connection, ids).items()}
+            return {key: mention for key, (_, mention) in load(connection, ids).items()}
 
     def edit_mention(self, mention_id: str, edit: MentionEdit) -> Mention:
         found = self._edit({mention_id: edit})
@@ -102,7 +111,13 @@ class EmbeddedStore:
         return done
 
     def search(
-        self, query: MentionQuery, *, limit: int = 50, after: str | None = None, oldest_first: bool = False
+        self,
+        query: MentionQuery,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        oldest_first: bool = False,
+        whole: bool = False,
     ) -> Page:
         beyond, order = (">", "ASC") if oldest_first else ("<", "DESC")
         place = _read_cursor(after)
@@ -113,9 +128,9 @@ class EmbeddedStore:
                 sql = f"SELECT {chosen.rid} FROM {chosen.tables}{chosen.where} ORDER BY {chosen.rid} {order} LIMIT ?"
                 rids.update(rid for (rid,) in connection.execute(sql, [*chosen.values, limit + 1]))
             shown = sorted(rids, reverse=not oldest_first)[:limit]
-            sql = "SELECT rid, body FROM mention_body WHERE rid IN (SELECT value FROM json_each(?))"
-            bodies = dict(connection.execute(sql, (json.dumps(shown),)).fetchall())
-        mentions = tuple(mention_of(bodies[rid]) for rid in shown)
+            sql = "SELECT rid, body, keys FROM mention_body WHERE rid IN (SELECT value FROM json_each(?))"
+            rows = {rid: values for rid, *values in connection.execute(sql, (json.dumps(shown),))}
+        mentions = tuple(whole_mention_of(*rows[rid]) if whole else mention_of(rows[rid][0]) for rid in shown)
         return Page(mentions=mentions, after=str(shown[-1]) if shown and len(rids) > limit else None)
 
     def count(self, query: MentionQuery) -> int:
@@ -177,6 +192,24 @@ class EmbeddedStore:
             if len(rows) < _ERASE_AT_ONCE:
                 return n_erased
 
+    def restore_mentions(self, mentions: Sequence[Mention], *, replace: bool = True) -> Added:
+        wanted = {mention.id: with_sorted_keys(mention) for mention in mentions}
+        new_ids, changed_ids = [], []
+        with self._connections.writing() as connection:
+            stored = embedded_mentions.load_whole(connection, wanted.keys())
+            batch = embedded_mentions.Batch(connection)
+            for mention_id, mention in wanted.items():
+                if mention_id not in stored:
+                    new_ids.append(mention_id)
+                    batch.add(mention, mention.story_keys)
+                elif stored[mention_id][1] != mention:
+                    changed_ids.append(mention_id)
+                    if replace:
+                        batch.replace(*stored[mention_id], mention)
+            batch.write()
+        n_same = len(wanted) - len(new_ids) - len(changed_ids)
+        return Added(new_ids=tuple(new_ids), changed_ids=tuple(changed_ids), n_same=n_same)
+
     # records
 
     def get(self, kind: type[R], record_id: str) -> R | None:
@@ -227,6 +260,26 @@ class EmbeddedStore:
                     (record.kind_name, record.id, embedded_records.body_of(record)),
                 ).fetchone()
                 _write_fields(connection, record, rid)
+
+    def restore_records(self, records: Sequence[Record], *, replace: bool = True) -> int:
+        n_different = 0
+        with self._connections.writing() as connection:
+            for record in records:
+                row = connection.execute(
+                    "SELECT version, body FROM record WHERE kind = ? AND id = ?", (record.kind_name, record.id)
+                ).fetchone()
+                if row is not None and embedded_records.from_row(type(record), *row) == record:
+                    continue
+                n_different += row is not None
+                if row is not None and not replace:
+                    continue
+                (rid,) = connection.execute(
+                    "INSERT INTO record (kind, id, version, body) VALUES (?, ?, ?, ?) ON CONFLICT (kind, id)"
+                    " DO UPDATE SET version = excluded.version, body = excluded.body RETURNING rid",
+                    (record.kind_name, record.id, record.version, embedded_records.body_of(record)),
+                ).fetchone()
+                _write_fields(connection, record, rid)
+        return n_different
 
     def delete(self, kind: type[Record], record_id: str) -> bool:
         with self._connections.writing() as connection:

@@ -28,6 +28,7 @@ from index.embedded_rows import (
     split,
     topic_rows,
     unpacked,
+    whole_mention_of,
 )
 from index.models import Mention
 from index.store import StoreError
@@ -42,6 +43,16 @@ def load(connection: Connection, ids: Collection[str]) -> dict[str, tuple[int, M
         (json.dumps(list(ids)),),
     )
     return {mention_id: (rid, mention_of(body)) for mention_id, rid, body in rows}
+
+
+def load_whole(connection: Connection, ids: Collection[str]) -> dict[str, tuple[int, Mention]]:
+    """As load, with their story keys."""
+    rows = connection.execute(
+        "SELECT m.id, m.rid, b.body, b.keys FROM mention m JOIN mention_body b USING (rid)"
+        " WHERE m.id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(ids)),),
+    )
+    return {mention_id: (rid, whole_mention_of(body, keys)) for mention_id, rid, body, keys in rows}
 
 
 class Batch:
@@ -89,6 +100,11 @@ class Batch:
             self._old_keys += key_rows(self._stored_keys(rid), rid)
             self._packed_keys[rid] = packed(new.story_keys)
             self._add_keys(rid, new, new.story_keys)
+
+    def replace(self, rid: int, old: Mention, new: Mention) -> None:
+        """As change, and the story keys are those of the new one, also where it has none."""
+        self.remove(row_of(old, rid))
+        self.add(new, new.story_keys)
 
     def remove(self, row: Row) -> None:
         """row has the columns of the mention table."""

@@ -125,6 +125,16 @@ def mention_of(body: str) -> Mention:
         raise SchemaError(f"库中有一条提及无法读取, 数据可能已损坏: {e}") from e
 
 
+def whole_mention_of(body: str, keys: bytes) -> Mention:
+    """With its story keys."""
+    return with_sorted_keys(mention_of(body).model_copy(update={"story_keys": unpacked(keys)}))
+
+
+def with_sorted_keys(mention: Mention) -> Mention:
+    """Their order means nothing, so that of two stores is the same."""
+    return mention.model_copy(update={"story_keys": tuple(sorted(set(mention.story_keys)))})
+
+
 @dataclass
 class Counts:
     """What a transaction adds to the roll-up tables (and takes away from them)."""

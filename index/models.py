@@ -576,12 +576,75 @@ class LogEntry(Record):
     note: str = ""
 
 
+CORRECTED = "correct"
+"""The action of the log under which people find again what they judged; its note is the mention's id."""
+
+
+class ReaderState(Record):
+    """Which model the workers of one machine read with; id is the machine's name."""
+
+    kind_name = "reader"
+    searchable = ("checked_at",)
+    model_version: str
+    """Empty while no model at all can be loaded."""
+    fallback_reason: str = ""
+    """Chinese, for people: what is wrong with the better model and how to mend it; empty if all is well."""
+    since_at: Instant
+    """Since when it reads like this."""
+    checked_at: Instant
+
+
+class WorkerState(Record):
+    """A worker process that runs and what it does; id is the service's name, `host:pid:started`."""
+
+    kind_name = "worker"
+    searchable = ("checked_at",)
+    roles: tuple[str, ...]
+    """As in [worker] roles."""
+    started_at: Instant
+    checked_at: Instant
+    """When it last said that it is there."""
+
+
+class Reviewed(Record):
+    """What the model had said of a mention when a person judged it; id is the mention's.
+
+    The person's word stands in Mention.review; later readings by other models do not change this record.
+    """
+
+    kind_name = "reviewed"
+    searchable = ("at",)
+    at: Instant
+    labels: Labels | None = None
+    doubtful: bool | None = None
+    """Whether it was in 待复核 then; None where that was not kept."""
+
+
 class Lease(Record):
     """A named turn that one worker at a time may hold (ingest, housekeep)."""
 
     kind_name = "lease"
     holder: str
     until: Instant
+
+
+class CopyState(StrEnum):
+    COPYING = "copying"
+    EQUAL = "equal"
+    USED = "used"
+
+
+class Copying(Record):
+    """In a store that `store copy` fills: from where, and how far it is. One per store, id COPYING.
+
+    While it says COPYING nothing else may use the store; EQUAL until a service first uses it.
+    """
+
+    kind_name = "copying"
+    source: str
+    """Which store, as text for people."""
+    began_at: Instant
+    state: CopyState = CopyState.COPYING
 
 
 RECORDS: tuple[type[Record], ...] = (
@@ -598,7 +661,11 @@ RECORDS: tuple[type[Record], ...] = (
     Account,
     Session,
     LogEntry,
+    ReaderState,
+    WorkerState,
+    Reviewed,
     Lease,
+    Copying,
 )
 
 BEIJING_OFFSET = timedelta(hours=8)

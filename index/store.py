@@ -109,11 +109,15 @@ class Page(Frozen):
 
 
 class Added(Frozen):
-    """What add_mentions did: new_ids were not known, changed_ids were merged, the rest was the same."""
+    """What add_mentions did: new_ids were not known, changed_ids were merged, the rest was the same.
+
+    refused are ids that the store can never take, each with the reason; asking again is of no use.
+    """
 
     new_ids: tuple[str, ...] = ()
     changed_ids: tuple[str, ...] = ()
     n_same: int = 0
+    refused: Mapping[str, str] = Field({})
 
 
 class Between(Frozen):
@@ -143,8 +147,8 @@ class Store(Protocol):
         Of the same id twice in one call the later counts as a merge.
         """
 
-    def mentions(self, ids: Collection[str]) -> dict[str, Mention]:
-        """Those of the ids that exist (hidden ones too)."""
+    def mentions(self, ids: Collection[str], *, whole: bool = False) -> dict[str, Mention]:
+        """Those of the ids that exist (hidden ones too); whole: with their story_keys, ascending, each once."""
 
     def edit_mention(self, mention_id: str, edit: MentionEdit) -> Mention:
         """Change one mention in one step; raises StoreError if it is not there."""
@@ -153,9 +157,15 @@ class Store(Protocol):
         """Change many; ids that are not there are passed over. Returns how many were changed."""
 
     def search(
-        self, query: MentionQuery, *, limit: int = 50, after: str | None = None, oldest_first: bool = False
+        self,
+        query: MentionQuery,
+        *,
+        limit: int = 50,
+        after: str | None = None,
+        oldest_first: bool = False,
+        whole: bool = False,
     ) -> Page:
-        """Newest first by published_at (ties by the store's own stable order)."""
+        """Newest first by published_at (ties by the store's own stable order); whole as in mentions()."""
 
     def count(self, query: MentionQuery) -> int:
         """How many; exact."""
@@ -171,6 +181,13 @@ class Store(Protocol):
 
     def erase_before(self, published_before: datetime) -> int:
         """Retention: remove mentions published before then. Returns how many there were."""
+
+    def restore_mentions(self, mentions: Sequence[Mention], *, replace: bool = True) -> Added:
+        """Write mentions of another store exactly as they are, indexed_at and story_keys too; safe to repeat.
+
+        new_ids were not there; changed_ids were there and different: they are replaced, or left without replace;
+        n_same were exactly so already. Of the same id twice in one call the later counts.
+        """
 
     # records
 
@@ -200,6 +217,12 @@ class Store(Protocol):
 
     def put_all(self, records: Sequence[Record]) -> None:
         """Write many whatever their version (imports, provisioning), all or, on one machine, none."""
+
+    def restore_records(self, records: Sequence[Record], *, replace: bool = True) -> int:
+        """Write records of another store exactly as they are, version too; safe to repeat.
+
+        Returns how many were there and different: they are replaced, or left without replace.
+        """
 
     def delete(self, kind: type[Record], record_id: str) -> bool:
         """Remove; False if it was not there."""

@@ -48,6 +48,8 @@ CALLS = {
     "find_originals": lambda store, folder: store.find_originals([1], since=ago(days=1)),
     "erase_mentions": lambda store, folder: store.erase_mentions(["weibo:1"]),
     "erase_before": lambda store, folder: store.erase_before(NOW),
+    "restore_mentions": lambda store, folder: store.restore_mentions([a_mention(indexed_at=NOW)]),
+    "restore_records": lambda store, folder: store.restore_records([a_record(Task, version=3)]),
     "get": lambda store, folder: store.get(Task, "t1"),
     "find": lambda store, folder: store.find(Task, {"state": "open"}),
     "tally": lambda store, folder: store.tally(Task),
@@ -58,7 +60,7 @@ CALLS = {
     "check": lambda store, folder: store.check(),
 }
 WRITES = {"add_mentions", "edit_mention", "edit_mentions", "erase_mentions", "erase_before"} | {
-    *("put", "put_all", "delete")
+    *("put", "put_all", "delete", "restore_mentions", "restore_records")
 }
 
 

@@ -3,21 +3,19 @@
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from itertools import product
+from itertools import count, product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from index.models import (
     RECORDS,
     Customer,
     Engagement,
-    Intent,
     Lease,
     MentionEdit,
     Order,
-    Sentiment,
     Source,
     Task,
 )
@@ -26,11 +24,7 @@ from tests.builders import NOW, a_mention, a_persona, a_record, a_review, ago, s
 from tests.index.backends import BACKENDS
 from tests.index.brute import fits, grouped
 from tests.index.chinese import chinese_words, texts
-
-DIMENSIONS = (
-    *("sentiment", "intent", "severity", "topic", "platform", "source", "kind", "day", "hour", "five_minutes"),
-    *("aspect", "aspect_polarity", "story", "persona", "customer", "model_version"),
-)
+from tests.index.crowd import DIMENSIONS, a_crowd, a_query
 
 
 @pytest.fixture(params=BACKENDS)
@@ -283,100 +277,23 @@ def test_thousands_of_words_are_one_query(store):
     assert store.count(MentionQuery(text=fields)) == 0
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(said=st.lists(texts, min_size=1, max_size=6), words=st.lists(chinese_words, min_size=1, max_size=4))
-def test_search_finds_exactly_the_texts_that_contain_the_word(tmp_path_factory, said, words):
-    for make in BACKENDS.values():
-        store = make(tmp_path_factory.mktemp("search"))
-        mentions = added(store, *(a_mention(text, title=text[2:5]) for text in said))
-        for word in words:
-            query = MentionQuery(text=word)
-            expected = {mention.id for mention in mentions if fits(mention, query)}
-            assert set(ids(store.search(query))) == expected
-            assert store.count(query) == len(expected)
-        store.close()
+def test_search_finds_exactly_the_texts_that_contain_the_word(store, said, words):
+    """All examples share a store, since a new one is dear on a server; each has a topic of its own."""
+    topic = f"example-{next(_examples)}"
+    mentions = added(store, *(a_mention(text, title=text[2:5], topics=(topic,)) for text in said))
+    own = {mention.id for mention in mentions}
+    for word in words:
+        expected = {mention.id for mention in mentions if fits(mention, MentionQuery(text=word))}
+        assert set(ids(store.search(MentionQuery(text=word), limit=5_000))) & own == expected
+        assert store.count(MentionQuery(text=word, topics=(topic,))) == len(expected)
+
+
+_examples = count(1)
 
 
 # ------------------------------------------------------------------------ any query is what brute force says
-
-
-def a_crowd(chance, n):
-    """Mentions that differ in everything that a query can ask for."""
-    crowd = []
-    for number in range(n):
-        original = chance.choice(crowd) if crowd and chance.random() < 0.2 else None
-        aspects = " ".join(
-            f"{name}:{chance.choice(tuple(Sentiment))}" for name in chance.choices(("taste", "price", "size"), k=2)
-        )
-        labels = some_labels(
-            chance.choice(tuple(Sentiment)),
-            chance.choice(tuple(Intent)),
-            chance.randrange(3),
-            aspects if chance.random() < 0.6 else "",
-            intent_probability=chance.choice((0.3, 0.6, 0.95)),
-            model_version=chance.choice(("m1", "m2")),
-        )
-        crowd.append(
-            a_mention(
-                "".join(chance.choices("咖啡店山岚，。a1 😡", k=chance.randrange(1, 12))),
-                title=chance.choice(("", "咖啡")),
-                id=f"p{number % 3}:{number}",
-                platform=chance.choice(("weibo", "zhihu")),
-                source=chance.choice(("s1", "s2")),
-                kind=chance.choice(("post", "comment")),
-                topics=tuple(chance.sample(("a", "b", "c"), chance.randrange(4))),
-                published_at=ago(
-                    hours=chance.choice((0, 1, 30, 31, 80)),
-                    minutes=chance.randrange(60),
-                    seconds=chance.choice((0, 0.5, 17)),
-                ),
-                labels=labels if chance.random() < 0.8 else None,
-                persona=a_persona(number % 4, verified=chance.choice((None, True, False))) if number % 5 else None,
-                customer_id=chance.choice((None, None, "c1")),
-                story_id=original.story_id if original else f"p{number % 3}:{number}",
-                is_copy=original is not None,
-                hidden=chance.choice((None, None, None, "广告")),
-                review=a_review() if chance.random() < 0.1 else None,
-            )
-        )
-    return crowd
-
-
-WORDS = ("", "", "咖啡", "店", "咖啡 店", "咖啡 OR 山岚", "咖啡 -店", "-店", "a", "NEAR/2(咖啡 店)", "😡")
-FIELD_QUERIES = (
-    *("platform:weibo", "咖啡 platform:zhihu", "咖啡 OR sentiment:negative", "-topic:a 店", "aspect:taste:negative"),
-    *("NEAR/1(店 咖啡) OR verified:true", "NOT (咖啡 OR severity:2)", "author:用户1 OR author:weibo:u2", "kind:post a"),
-    *("NEAR/3(店 咖啡) sentiment:positive -a", "NOT NEAR/2(咖啡 店)"),
-)
-
-
-def a_query(chance):
-    def maybe(values, share=0.25):
-        return chance.choice(values) if chance.random() < share else None
-
-    fields = {
-        "text": chance.choice(WORDS + FIELD_QUERIES),
-        "topics": maybe((("a",), ("a", "b"), ("c",), ("b", "c", "nothing")), 0.5),
-        "since": maybe((ago(hours=31), ago(hours=30, minutes=20.5), ago(days=3, seconds=0.25)), 0.5),
-        "until": maybe((NOW, ago(minutes=30), ago(hours=1, seconds=0.5), ago(hours=30, minutes=30)), 0.5),
-        "platforms": maybe((("weibo",), ("weibo", "zhihu"))),
-        "sources": maybe((("s1",),), 0.15),
-        "sentiments": maybe(((Sentiment.NEGATIVE,), (Sentiment.NEGATIVE, Sentiment.POSITIVE))),
-        "intents": maybe(((Intent.COMPLAINT, Intent.OTHER),), 0.15),
-        "severity_from": maybe((0, 1), 0.15),
-        "aspects": maybe((("taste",), ("taste", "price")), 0.15),
-        "aspect_polarity": maybe((Sentiment.NEGATIVE,), 0.15),
-        "story_id": maybe(("p0:0", "p1:1"), 0.05),
-        "persona_ids": maybe((("weibo:u1",), ("weibo:u2", "weibo:u3")), 0.1),
-        "customer_id": maybe(("c1",), 0.1),
-        "confidence_below": maybe((0.5, 0.9), 0.1),
-        "model_version_not": maybe(("m1",), 0.1),
-        "indexed_since": maybe((ago(hours=1), NOW), 0.1),
-        "indexed_until": maybe((NOW + timedelta(hours=1),), 0.1),
-        "copies": maybe(("fold",), 0.4),
-        "hidden": maybe(("only", "with"), 0.3),
-    }
-    return MentionQuery(**{name: value for name, value in fields.items() if value is not None})
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -603,6 +520,126 @@ def test_a_field_that_cannot_be_searched_is_an_error_that_lists_the_others(store
     for where, order_by in (({"title": "x"}, None), (None, "title")):
         with pytest.raises(StoreError, match=r"title.*due_at"):
             store.find(Task, where, order_by=order_by)
+
+
+# -------------------------------------------------------------------------------------------- moving house
+
+
+def whole(store, *names):
+    return store.mentions(names, whole=True)
+
+
+def a_full_mention(**changes):
+    fields = {
+        "indexed_at": ago(days=2),
+        "story_keys": (-5, 7),
+        "story_id": "weibo:s",
+        "labels": some_labels(aspects="taste:negative"),
+        "review": a_review(),
+        "hidden": "广告",
+        "customer_id": "c1",
+        "engagement": Engagement(likes=9),
+    }
+    return a_mention("搬家", **{**fields, **changes})
+
+
+def test_a_restored_mention_is_exactly_the_one_that_was_given(store):
+    mention = a_full_mention()
+    told = store.restore_mentions([mention])
+    assert (told.new_ids, told.changed_ids, told.n_same) == ((mention.id,), (), 0)
+    assert whole(store, mention.id) == {mention.id: mention}
+    assert store.search(MentionQuery(hidden="with"), whole=True).mentions == (mention,)
+    assert store.search(MentionQuery(hidden="with")).mentions[0].story_keys == ()
+    assert store.find_originals([7], since=ago(days=1)) == {7: (mention.id,)}
+
+
+def test_restoring_again_changes_nothing(store):
+    mention = a_full_mention(story_keys=(7, -5, 7))
+    store.restore_mentions([mention])
+    told = store.restore_mentions([mention])
+    assert (told.new_ids, told.changed_ids, told.n_same) == ((), (), 1)
+    assert whole(store, mention.id)[mention.id].story_keys == (-5, 7)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"text": "另一句"},
+        {"published_at": ago(days=70)},
+        {"collected_at": ago(days=1)},
+        {"engagement": Engagement(likes=1)},
+        {"topics": ()},
+        {"is_copy": True},
+        {"story_keys": (8,)},
+        {"story_keys": ()},
+        {"labels": None, "review": None, "hidden": None, "customer_id": None},
+        {"indexed_at": NOW},
+    ],
+    ids="-".join,
+)
+def test_restoring_replaces_what_is_there_whole(store, changes):
+    """Also where a merge would keep the newer, the larger, or what a person said."""
+    old = a_full_mention()
+    new = old.model_copy(update=changes)
+    store.restore_mentions([old])
+    told = store.restore_mentions([new])
+    assert (told.new_ids, told.changed_ids, told.n_same) == ((), (old.id,), 0)
+    assert whole(store, old.id) == {old.id: new}
+    everything = MentionQuery(hidden="with")
+    assert store.search(everything, whole=True).mentions == (new,)
+    for by in DIMENSIONS:
+        assert store.group(everything, [by]) == grouped([new], everything, [by])
+    keys = set(new.story_keys) if not new.is_copy else set()
+    assert store.find_originals([-5, 7, 8], since=ago(days=365)) == dict.fromkeys(keys, (new.id,))
+
+
+def test_restoring_without_replacing_adds_only_what_is_not_there(store):
+    known, other = a_full_mention(), a_full_mention()
+    store.restore_mentions([known])
+    told = store.restore_mentions([known.model_copy(update={"text": "另一句"}), other], replace=False)
+    assert (told.new_ids, told.changed_ids) == ((other.id,), (known.id,))
+    assert whole(store, known.id, other.id) == {known.id: known, other.id: other}
+
+
+def test_of_the_same_id_twice_in_one_restore_the_later_counts(store):
+    first = a_full_mention()
+    second = first.model_copy(update={"text": "后一句"})
+    assert store.restore_mentions([first, second]).new_ids == (first.id,)
+    assert whole(store, first.id) == {first.id: second}
+
+
+def test_after_random_restores_counts_say_what_brute_force_says(store):
+    chance = random.Random(7)
+    crowd = {}
+    for _ in range(4):
+        some = [mention.model_copy(update={"indexed_at": NOW}) for mention in a_crowd(chance, 60)]
+        store.restore_mentions(some)
+        crowd |= {mention.id: mention for mention in some}
+    for _ in range(40):
+        query = a_query(chance)
+        by = chance.sample(DIMENSIONS, 2)
+        assert store.group(query, by) == grouped(crowd.values(), query, by), (query, by)
+        assert store.count(query) == sum(fits(mention, query) for mention in crowd.values())
+
+
+def test_restored_records_keep_their_version_and_are_found(store):
+    task = a_record(Task, version=7, owner="lin")
+    assert store.restore_records([task, a_record(Customer, version=1)]) == 0
+    assert store.find(Task, {"owner": "lin"}) == [task]
+    assert store.put(task.but(title="新")).version == 8
+
+
+def test_restoring_records_replaces_what_is_there_or_leaves_it(store):
+    known = store.put(a_record(Task, owner="lin"))
+    older = known.but(version=5, owner="wang")
+    assert store.restore_records([older, a_record(Task, version=1)], replace=False) == 1
+    assert store.get(Task, known.id) == known
+    assert store.restore_records([older]) == 1
+    assert store.restore_records([older]) == 0
+    assert store.find(Task, {"owner": "wang"}) == [older]
+    assert store.find(Task, {"owner": "lin"}) == []
+    with pytest.raises(VersionConflict):
+        store.put(known)
 
 
 # -------------------------------------------------------------------------------------------------- upkeep
