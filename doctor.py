@@ -13,7 +13,8 @@ import settings as settings_module
 from alerts.channels import build
 from alerts.channels.base import ChannelRefused
 from crawlers.options import problem as options_problem
-from index.models import Frozen, Outcome, Source, Topic
+from index import readers, workers
+from index.models import Frozen, Outcome, ReaderState, Source, Topic, WorkerState
 from index.open import open_store
 from index.store import MentionQuery, QueryError, Store, StoreError
 from nlp.classifier import NlpError
@@ -51,7 +52,14 @@ def examine(*, now: datetime) -> list[Check]:
     except (OSError, StoreError) as error:
         mend = f"检查 {settings.data_dir} 是否可写、是否被其他程序占用; 必要时用备份恢复"
         return [*checks, Check(name="存储", status="error", finding=str(error), mend=mend)]
-    with_store: tuple[Callable[[Settings, Store, datetime], Iterator[Check]], ...] = (_store, _clock, _topics, _sources)
+    with_store: tuple[Callable[[Settings, Store, datetime], Iterator[Check]], ...] = (
+        _store,
+        _workers,
+        _readings,
+        _clock,
+        _topics,
+        _sources,
+    )
     try:
         for check in with_store:
             checks.extend(check(settings, store, now))
@@ -79,11 +87,19 @@ def _disk(settings: Settings) -> Check:
 
 def _model(settings: Settings) -> Check:
     try:
-        classifier = load_classifier(settings)
-        labels = classifier.read(["这杯咖啡很好喝"])[0]
+        loaded = load_classifier(settings)
+        labels = loaded.classifier.read(["这杯咖啡很好喝"])[0]
     except NlpError as error:
         return Check(name="模型", status="error", finding=str(error), mend="从仓库恢复 nlp/model/, 或重新训练")
-    return Check(name="模型", status="ok", finding=f"{classifier.version}, 试读: {labels.sentiment.value}")
+    finding = f"{loaded.classifier.version}, 试读: {labels.sentiment.value}"
+    if loaded.fallback_reason:
+        return Check(
+            name="模型",
+            status="warning",
+            finding=f"备用模型 {finding}; {loaded.fallback_reason}",
+            mend="恢复这个文件; 工作进程几分钟内自己换回, 并在后台重读, 不必重启",
+        )
+    return Check(name="模型", status="ok", finding=finding)
 
 
 def _channels(settings: Settings, now: datetime) -> Iterator[Check]:
@@ -112,6 +128,46 @@ def _store(settings: Settings, store: Store, _: datetime) -> Iterator[Check]:
         yield Check(name="存储", status="error", finding=problem, mend="停止服务, 用最近的备份恢复")
     if not facts["problems"]:
         yield Check(name="存储", status="ok", finding=f"{settings.store.backend}: {finding}")
+
+
+def _workers(_: Settings, store: Store, now: datetime) -> Iterator[Check]:
+    """Whether all that is to be done is done by somebody."""
+    states = store.find(WorkerState)
+    running = workers.running(states, now)
+    if not running:
+        mend = "启动服务 (manage.py up), 或在各台机器上启动工作进程 (manage.py work)"
+        yield Check(name="工作进程", status="warning", finding="没有工作进程在运行", mend=mend)
+        return
+    finding = "; ".join(f"{state.id} {', '.join(state.roles)}" for state in running)
+    missing = ", ".join(workers.unfilled(states, now))
+    if missing:
+        mend = f"在一台机器的 [worker] roles 里加上 {missing}, 或启动担任它的那台"
+        yield Check(name="工作进程", status="warning", finding=f"没有谁担任 {missing}; 现有: {finding}", mend=mend)
+    else:
+        yield Check(name="工作进程", status="ok", finding=finding)
+
+
+def _readings(_: Settings, store: Store, __: datetime) -> Iterator[Check]:
+    """What the workers say they read with, and how much another model read."""
+    states = store.find(ReaderState)
+    ill = readers.worst(states)
+    if ill is not None:
+        finding = f"{ill.id} 从 {ill.since_at:%Y-%m-%d %H:%M} UTC 起用 {ill.model_version or '(没有模型)'}: "
+        yield Check(
+            name="读取", status="warning", finding=finding + ill.fallback_reason, mend="恢复这台机器上的模型文件"
+        )
+    version = readers.best_version(states)
+    n_left = store.count(readers.outdated(version)) if version else 0
+    if n_left:
+        yield Check(
+            name="读取", status="ok", finding=f"还有 {n_left:,} 条提及由别的模型标注, 工作进程正在后台用 {version} 重读"
+        )
+    elif version and ill is None:
+        yield Check(name="读取", status="ok", finding=f"所有提及都由 {version} 标注")
+    elif states and ill is None:
+        names = ", ".join(f"{state.id} {state.model_version}" for state in readers.present(states))
+        mend = "把各台机器升级到同一版本; 在那之前不重读旧提及"
+        yield Check(name="读取", status="warning", finding=f"各机器的模型不同: {names}", mend=mend)
 
 
 def _clock(_: Settings, store: Store, now: datetime) -> Iterator[Check]:

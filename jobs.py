@@ -33,6 +33,7 @@ from alerts.channels.base import Channel, ChannelRefused
 from alerts.facts import FactsCache
 from crawlers import spool
 from crawlers.launch import launch
+from crawlers.parsers.common import BadLine
 from index import customers
 from index.models import (
     Customer,
@@ -41,6 +42,8 @@ from index.models import (
     Mention,
     Notification,
     Outcome,
+    ReaderState,
+    Reviewed,
     Rule,
     Run,
     Session,
@@ -48,13 +51,14 @@ from index.models import (
     Task,
     TaskState,
     Topic,
+    WorkerState,
 )
 from index.query import parse
 from index.store import Between, MentionQuery, QueryError, R, Store, StoreError, StoreUnavailable, VersionConflict
+from labelling import Reader, Rereading, read_mentions
 from nlp.classifier import Classifier
-from nlp.clean import clean, own_words
+from nlp.clean import clean
 from nlp.copies import fold, story_keys, whole_text
-from nlp.load import load_classifier
 from nlp.match import TopicMatcher
 from nlp.pii import mask
 from settings import Settings
@@ -69,6 +73,9 @@ PATIENCE_TRIES = 30
 """How often a crawl's end is written again; with a busy store each try takes seconds."""
 RELINKED = "relinked"
 """Id of the entry that says which import of customers was followed up."""
+MACHINE_KNOWN_DAYS = 7
+BAD_LINES_TOLD = 20
+"""How many bad lines a run carries for people to see; all of them lie beside its spool file."""
 LONGEST_BACK_OFF = timedelta(hours=6)
 LONGEST_RETRY_AFTER = timedelta(days=30)
 
@@ -89,9 +96,21 @@ class Service:
         """When this process first asked (its start, for the purposes of the rules)."""
         return self.clock()
 
+    @property
+    def machine(self) -> str:
+        return self.name.split(":")[0]
+
     @cached_property
+    def reader(self) -> Reader:
+        return Reader(self.settings)
+
+    @property
     def classifier(self) -> Classifier:
-        return load_classifier(self.settings)
+        return self.reader.loaded.classifier
+
+    @cached_property
+    def rereading(self) -> Rereading:
+        return Rereading()
 
     @cached_property
     def channels(self) -> Mapping[str, Channel]:
@@ -107,6 +126,10 @@ class Service:
     @cached_property
     def facts(self) -> FactsCache:
         return FactsCache()
+
+    def forget_facts(self) -> None:
+        """What rules remember of the past is no longer so."""
+        self.__dict__.pop("facts", None)
 
     def matcher(self) -> TopicMatcher:
         """Of the topics as they stand now; compiled again only when they changed."""
@@ -161,7 +184,7 @@ def _provision_one(store: Store, kind: type[P], record_id: str, fields: dict[str
     if isinstance(known, Source) and (known.url, known.options) != (fields["url"], fields["options"]):
         # Another place: what was learnt of the old one (cursor, etag, failures) says nothing about it.
         fields = {**fields, "state": {}, "n_failures": 0, "next_at": now}
-    if known is None and _put_if_first(store, kind.model_validate({**fields, **schedule, "provisioned": True})):
+    if known is None and put_if_first(store, kind.model_validate({**fields, **schedule, "provisioned": True})):
         return True
     return _revise(store, kind, record_id, partial(_but, fields={**fields, "provisioned": True})) != known
 
@@ -211,7 +234,7 @@ def claim(service: Service, source: Source) -> Source | None:
     if source.lease_until is not None and now < source.lease_until:
         return None
     lease = timedelta(seconds=service.settings.crawl.run_timeout_s) + LEASE_SLACK
-    return _put_if_first(service.store, source.but(claimed_by=service.name, lease_until=now + lease))
+    return put_if_first(service.store, source.but(claimed_by=service.name, lease_until=now + lease))
 
 
 def crawl(service: Service, source: Source) -> Run:
@@ -232,7 +255,8 @@ def crawl(service: Service, source: Source) -> Run:
 
 
 def _insist(service: Service, write: Callable[[], object]) -> None:
-    """A store that is busy for a while must not cost what a crawl has learnt, nor leave its source claimed."""
+    """A store that is away for a while must not cost what a crawl has learnt, nor leave its source claimed, nor
+    have a message sent again."""
     for last in (*[False] * PATIENCE_TRIES, True):
         try:
             write()
@@ -287,9 +311,9 @@ def release_dead(service: Service) -> int:
     n = 0
     for source in service.store.find(Source, {"enabled": True}):
         host, pid, started = (*(source.claimed_by or "").split(":"), "", "")[:3]
-        if host != service.name.split(":")[0] or _started(pid) == started:
+        if host != service.machine or _started(pid) == started:
             continue
-        n += _put_if_first(service.store, source.but(claimed_by=None, lease_until=None)) is not None
+        n += put_if_first(service.store, source.but(claimed_by=None, lease_until=None)) is not None
     return n
 
 
@@ -306,7 +330,7 @@ def _started(pid: int | str) -> str:
 
 @dataclass(frozen=True)
 class Ingested:
-    """What became of some mentions: n_read = n_new + n_known + n_unmatched + n_empty + n_expired."""
+    """What became of some mentions: n_read = n_new + n_known + n_unmatched + n_empty + n_expired + len(refused)."""
 
     n_read: int = 0
     n_new: int = 0
@@ -315,6 +339,8 @@ class Ingested:
     n_empty: int = 0
     n_expired: int = 0
     """Published longer ago than mentions are kept."""
+    refused: tuple[BadLine, ...] = ()
+    """What the store can never take, whole, under the mention's id."""
     new_ids: tuple[str, ...] = ()
 
     def __add__(self, other: Ingested) -> Ingested:
@@ -327,8 +353,8 @@ def ingest_spool(service: Service) -> Ingested:
     When the worker stops, the file in hand stays; what it has brought already is merged the next time.
     """
     total = Ingested()
-    with _alone(service.settings.spool_dir / "ingest.lock") as alone:
-        if not alone:
+    with alone(service.settings.spool_dir / "ingest.lock") as is_alone:
+        if not is_alone:
             return total
         sources = {source.id: source for source in service.store.find(Source)}
         fixed = {source.id: source.topics for source in sources.values()}
@@ -363,14 +389,16 @@ def _ingest_file(service: Service, file: spool.SpoolFile, fixed: Mapping[str, tu
         if service.stop.is_set():
             return None
         spool.keep_bad(file, batch.bad)
-        done += ingest(service, batch.mentions, fixed=fixed)
-    _note_ingested(service.store, file.run_id, done)
+        part = ingest(service, batch.mentions, fixed=fixed)
+        spool.keep_bad(file, part.refused)
+        done += part
+    _note_ingested(service.store, file, done)
     spool.done(file)
     return done
 
 
 @contextmanager
-def _alone(lock: Path) -> Iterator[bool]:
+def alone(lock: Path) -> Iterator[bool]:
     """Whether this process has the lock; the kernel gives it back when a process dies."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as handle:
@@ -382,10 +410,22 @@ def _alone(lock: Path) -> Iterator[bool]:
         yield True
 
 
-def _note_ingested(store: Store, run_id: str, done: Ingested) -> None:
-    run = store.get(Run, run_id)
-    if run is not None:
-        store.put_all([run.but(n_new=(run.n_new or 0) + done.n_new)])
+def _note_ingested(store: Store, file: spool.SpoolFile, done: Ingested) -> None:
+    """Complete the run: what was new, and all that lies in its bad pile, from the crawl and from here."""
+    run = store.get(Run, file.run_id)
+    if run is None:
+        return
+    bad = spool.read_bad(file, limit=spool.MOST_BAD)
+    told = dict.fromkeys([*run.bad_lines, *(f"{line.where}: {line.reason}" for line in bad[run.n_bad :])])
+    store.put_all(
+        [
+            run.but(
+                n_new=(run.n_new or 0) + done.n_new,
+                n_bad=max(run.n_bad, len(bad)),
+                bad_lines=tuple(told)[:BAD_LINES_TOLD],
+            )
+        ]
+    )
 
 
 def ingest(
@@ -413,14 +453,21 @@ def ingest(
     read = read_mentions(service.classifier, folded)
     linked = customers.link_mentions(store, read, now=now)
     added = store.add_mentions([*linked, *known], now=now)
-    make_tasks(service, [*linked, *known])  # known: the process may have died before it came to this line
+    # Known ones, too: the process may have died before it came to this line.
+    make_tasks(service, [mention for mention in (*linked, *known) if mention.id not in added.refused])
+    refused = [
+        BadLine(mention.id, added.refused[mention.id], mention.model_dump(mode="json", exclude_defaults=True))
+        for mention in (*linked, *known)
+        if mention.id in added.refused
+    ]
     return Ingested(
         n_read=len(mentions),
         n_new=len(added.new_ids),
-        n_known=len(matched) - len(added.new_ids),
+        n_known=len(matched) - len(added.new_ids) - len(refused),
         n_unmatched=len(telling) - len(matched),
         n_empty=len(young) - len(telling),
         n_expired=len(cleaned) - len(young),
+        refused=tuple(refused),
         new_ids=added.new_ids,
     )
 
@@ -482,16 +529,6 @@ def fold_stories(service: Service, mentions: Sequence[Mention]) -> list[Mention]
     )
 
 
-def read_mentions(classifier: Classifier, mentions: Sequence[Mention]) -> list[Mention]:
-    """Label each mention by its writer's own words: a comment carries its thread's title but does not say it,
-    and what a forward drags along was said by somebody else."""
-    texts = [own_words(mention.text if mention.kind == "comment" else whole_text(mention)) for mention in mentions]
-    return [
-        mention.model_copy(update={"labels": labels})
-        for mention, labels in zip(mentions, classifier.read(texts), strict=True)
-    ]
-
-
 def _as_read_before(mention: Mention, before: Mention) -> Mention:
     """A mention that was crawled again with the same words needs no second reading."""
     return mention.model_copy(
@@ -524,7 +561,7 @@ def make_tasks(service: Service, mentions: Sequence[Mention]) -> int:
         mention = candidates[task_id]
         customer = store.get(Customer, mention.customer_id) if mention.customer_id else None
         task = wanted(mention, customer, _earlier_complaints(store, mention))
-        made += task is not None and _put_if_first(store, task) is not None
+        made += task is not None and put_if_first(store, task) is not None
     return made
 
 
@@ -544,7 +581,7 @@ def _earlier_complaints(store: Store, mention: Mention) -> int:
     return store.count(whose.model_copy(update={"persona_ids": (persona_id,)}))
 
 
-def _put_if_first(store: Store, record: R) -> R | None:
+def put_if_first(store: Store, record: R) -> R | None:
     """Write a record unless somebody else was faster; then None."""
     try:
         return store.put(record)
@@ -584,7 +621,7 @@ def _resume_waiting(service: Service, now: datetime) -> None:
         if task.waiting_until is None or now < task.waiting_until:
             continue
         resumed = tasks.resume(task, sla=service.settings.sla, actor=tasks.SYSTEM, now=task.waiting_until)
-        _put_if_first(service.store, resumed)
+        put_if_first(service.store, resumed)
 
 
 def _first_look_is_due(service: Service, now: datetime) -> bool:
@@ -597,7 +634,7 @@ def _first_look_is_due(service: Service, now: datetime) -> bool:
 
 
 def _claim_rule(store: Store, rule: Rule, now: datetime) -> Rule | None:
-    return _put_if_first(store, rule.but(next_at=now + timedelta(seconds=rule.every_s)))
+    return put_if_first(store, rule.but(next_at=now + timedelta(seconds=rule.every_s)))
 
 
 def deliver_due(service: Service, *, hurry: bool = False) -> Counter[str]:
@@ -608,6 +645,7 @@ def deliver_due(service: Service, *, hurry: bool = False) -> Counter[str]:
         service.settings.channels,
         now=service.clock(),
         clock=service.clock,
+        insist=partial(_insist, service),
         hurry=hurry,
     )
 
@@ -626,7 +664,7 @@ def relink_after_import(service: Service) -> bool:
 
 
 def housekeep(service: Service) -> bool:
-    """Retention: old mentions, runs, messages and sign-ins go; spool remains are kept some days. Always False."""
+    """Retention: old mentions, runs, messages and sign-ins go. Always False."""
     store, settings, now = service.store, service.settings, service.clock()
     n_mentions = store.erase_before(now - timedelta(days=settings.retention.mentions_days))
     n_records = 0
@@ -634,11 +672,42 @@ def housekeep(service: Service) -> bool:
         (Run, "started_at", settings.retention.runs_days),
         (Notification, "created_at", settings.retention.notifications_days),
         (Session, "expires_at", 0),
+        (Reviewed, "at", settings.retention.mentions_days),
+        (ReaderState, "checked_at", MACHINE_KNOWN_DAYS),
+        (WorkerState, "checked_at", MACHINE_KNOWN_DAYS),
     ):
         for record in store.find(kind, {field_name: Between(lt=now - timedelta(days=days))}):
             n_records += store.delete(kind, record.id)
     customers.regroup(store, now=now)
-    n_files = spool.sweep(settings.spool_dir, before=now - timedelta(days=settings.crawl.keep_spool_days))
-    if n_mentions or n_records or n_files:
-        log.info("housekept", n_mentions=n_mentions, n_records=n_records, n_files=n_files)
+    if n_mentions or n_records:
+        log.info("housekept", n_mentions=n_mentions, n_records=n_records)
     return False
+
+
+def sweep_spool(service: Service) -> bool:
+    """What crawls left on this machine is kept some days. Always False."""
+    settings = service.settings
+    n_files = spool.sweep(settings.spool_dir, before=service.clock() - timedelta(days=settings.crawl.keep_spool_days))
+    if n_files:
+        log.info("swept the spool", n_files=n_files)
+    return False
+
+
+# ------------------------------------------------------------------------------------------------ being there
+
+
+def tell_presence(service: Service) -> bool:
+    """Say that this worker runs and what it does. Always False."""
+    state = WorkerState(
+        id=service.name,
+        roles=service.settings.worker.roles,
+        started_at=service.started_at,
+        checked_at=service.clock(),
+    )
+    service.store.put_all([state])
+    return False
+
+
+def tell_absence(service: Service) -> None:
+    """It ends in good order; of one that is killed the others learn by its silence."""
+    service.store.delete(WorkerState, service.name)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TextIO
 
 import typer
 from typer._click import exceptions as usage  # typer ships its own click and names these nowhere else
@@ -26,6 +28,8 @@ from console import (
     say,
     usage_line,
 )
+from index.compare import Comparison, compare
+from index.copy import ALL, Copied, copy, mark_equal, n_records_of, refuse_half_copied, take_into_use
 from index.models import Account, Alert, Customer, Role, Rule, Run, Source, Task, Topic
 from index.open import open_store
 from index.store import MentionQuery, Store, StoreError
@@ -33,13 +37,17 @@ from settings import Settings, SettingsError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="闻声: 品牌舆情聆听服务")
 import_app = typer.Typer(no_args_is_help=True, help="导入提及或客户")
+export_app = typer.Typer(no_args_is_help=True, help="导出")
 rule_app = typer.Typer(no_args_is_help=True, help="预警规则")
 users_app = typer.Typer(no_args_is_help=True, help="登录账号")
 channels_app = typer.Typer(no_args_is_help=True, help="通知渠道")
+store_app = typer.Typer(no_args_is_help=True, help="存储: 换后端时复制与核对")
 app.add_typer(import_app, name="import")
+app.add_typer(export_app, name="export")
 app.add_typer(rule_app, name="rule")
 app.add_typer(users_app, name="users")
 app.add_typer(channels_app, name="channels")
+app.add_typer(store_app, name="store")
 
 
 Json = Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档")]
@@ -64,7 +72,9 @@ def opened() -> tuple[Settings, Store]:
         raise UsageError(
             f"不能建立数据文件夹 {settings.data_dir} ({error.strerror}): 请修改权限, 或用 WENSHENG_DATA_DIR 换一个"
         ) from error
-    return settings, open_store(settings)
+    store = open_store(settings)
+    refuse_half_copied(store)
+    return settings, store
 
 
 def topic_of(store: Store, topic: str) -> Topic:
@@ -80,6 +90,7 @@ def service() -> Any:
     import jobs
 
     settings, store = opened()
+    take_into_use(store)
     made = jobs.Service(settings=settings, store=store, clock=now)
     jobs.provision(made)
     return made
@@ -229,12 +240,16 @@ def import_mentions(
         "n_unmatched": total.n_unmatched,
         "n_empty": total.n_empty,
         "n_expired": total.n_expired,
-        "n_refused": len({row.row for row in read.refused}),
+        "n_refused": len({row.row for row in read.refused}) + len(total.refused),
         "refused": [asdict(row) for row in read.refused],
+        "refused_by_store": [{"id": line.where, "reason": line.reason} for line in total.refused],
     }
     say(
         document,
-        [{"行": r.row, "列": r.column, "值": r.value, "原因": r.reason} for r in read.refused],
+        [
+            *({"行": r.row, "列": r.column, "值": r.value, "原因": r.reason} for r in read.refused),
+            *({"行": "", "列": "id", "值": line.where, "原因": line.reason} for line in total.refused),
+        ],
         as_json=as_json,
         title=f"新增 {total.n_new} 条, 已有 {total.n_known} 条, 与主题无关 {total.n_unmatched} 条, "
         f"空白 {total.n_empty} 条, 早于保留期 {total.n_expired} 条, 拒收 {document['n_refused']} 行。",
@@ -272,6 +287,48 @@ def import_customers(
     )
     if report.bad_cells:
         raise typer.Exit(1)
+
+
+@export_app.command("labels")
+def export_labels(
+    since: Annotated[str | None, typer.Option("--since", help="只要此后复核的, 如 2026-11-01; 默认北京时间")] = None,
+    file: Annotated[Path | None, typer.Option("--out", help="写到这个 .jsonl 文件; 不给则写到标准输出")] = None,
+    as_json: Json = False,
+) -> None:
+    """导出人工复核过的提及, 每行一条 JSON, 供训练模型使用。
+
+    用法: python manage.py export labels --out labels.jsonl, 再 python -m nlp.train --data 数据目录 --extra
+    labels.jsonl。每行的 sentiment, intent, severity, aspects 只写人判定过的 (更正的和点过“标注无误”的); 没有判定的为
+    null, 训练时不计。model 是模型当时的判断和版本, 只用于统计一致率, 不作训练目标。个人信息已隐去, 不含账号与链接。
+    """
+    from labelling import training_rows
+
+    if as_json and file is None:
+        raise UsageError("--json 说的是导出了多少, 须同时用 --out 给出文件")
+    _, store = opened()
+    n = 0
+    with _lines_to(file) as lines, progress("导出", None, as_json=as_json) as advance:
+        for row in training_rows(store, since=instant(since)):
+            lines.write(json.dumps(row, ensure_ascii=False) + "\n")
+            n += 1
+            advance(1)
+    if file is not None:
+        say({"file": str(file), "n_rows": n}, [], as_json=as_json, title=f"已导出 {n:,} 条到 {file}。")
+
+
+@contextmanager
+def _lines_to(file: Path | None) -> Iterator[TextIO]:
+    """A file that is there only once it is whole, or standard output."""
+    if file is None:
+        yield sys.stdout
+        return
+    part = file.with_name(f"{file.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as lines:
+            yield lines
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -469,6 +526,110 @@ def channels_test(name: Annotated[str, typer.Argument(help="渠道的 id")], as_
     except ChannelError as error:
         raise UsageError(f"渠道 {name} 没有收下: {error}") from error
     say({"channel": name, "sent": True}, [], as_json=as_json, title=f"渠道 {name} 收下了测试消息。")
+
+
+# -------------------------------------------------------------------------------------------------- store
+
+
+Backend = Annotated[Literal["embedded", "elasticsearch"], typer.Option("--to", help="复制到哪种存储")]
+Samples = Annotated[int, typer.Option("--samples", min=0, help="逐字段核对多少条提及 (均匀抽取)")]
+Every = Annotated[bool, typer.Option("--every", help="逐字段核对每一条提及, 不抽样")]
+
+
+@store_app.command("copy")
+def store_copy(
+    to: Backend,
+    into_existing: Annotated[
+        bool, typer.Option("--into-existing", help="目标里已有别的数据: 只补上缺少的, 已有的一律不动")
+    ] = False,
+    samples: Samples = 1_000,
+    every: Every = False,
+    as_json: Json = False,
+) -> None:
+    """把现在所用存储里的一切复制到另一种存储, 并核对两边一致; 不一致则退出码为 1。
+
+    中断后再运行一次即可接着复制。复制时服务可照常运行; 最后停掉服务再运行一次, 补上其间的改动, 显示一致后改
+    [store] backend 再启动。目标启用之后就不再被覆盖。租约不复制: 那是正在运行的进程占用的。
+    """
+    settings, source = opened()
+    target = store_elsewhere(settings, to)
+    total = source.count(ALL) + n_records_of(source)
+    with progress("复制", total, as_json=as_json) as advance:
+        done = copy(
+            source, target, origin=store_name(settings), now=now(), into_existing=into_existing, advance=advance
+        )
+    with progress("核对", None, as_json=as_json) as advance:
+        found = compare(
+            source, target, n_samples=None if every else samples, may_have_more=not done.replaced, advance=advance
+        )
+    if not found.n_different:
+        mark_equal(target)
+    say_compared(asdict(done), found, copied_line(done), as_json=as_json)
+
+
+@store_app.command("compare")
+def store_compare(to: Backend, samples: Samples = 1_000, every: Every = False, as_json: Json = False) -> None:
+    """只核对两种存储是否一致, 不写入; 不一致则退出码为 1。"""
+    settings, source = opened()
+    target = store_elsewhere(settings, to)
+    with progress("核对", None, as_json=as_json) as advance:
+        found = compare(source, target, n_samples=None if every else samples, advance=advance)
+    say_compared({}, found, "", as_json=as_json)
+
+
+@store_app.command("use")
+def store_use(as_json: Json = False) -> None:
+    """原来的存储已经丢失时: 就用 [store] backend 所写的这个只复制了一部分的库。"""
+    settings = settings_module.load()
+    take_into_use(open_store(settings), as_it_is=True)
+    say({"used": True}, [], as_json=as_json, title="这个库可以使用了; 原来的存储不会再覆盖它。")
+
+
+def store_elsewhere(settings: Settings, backend: Literal["embedded", "elasticsearch"]) -> Store:
+    if backend == settings.store.backend:
+        raise UsageError(f"数据现在就在 {backend}: --to 须是另一种存储 ([store] backend 写的是现在所用的)")
+    chosen = settings.store.model_copy(update={"backend": backend})
+    return open_store(settings.model_copy(update={"store": chosen}))
+
+
+def store_name(settings: Settings) -> str:
+    if settings.store.backend == "embedded":
+        return f"嵌入式 {settings.store_path.resolve()}"
+    return f"Elasticsearch {settings.store.prefix}"
+
+
+def copied_line(done: Copied) -> str:
+    changes = f"新增 {done.n_new:,}, 更新 {done.n_changed:,}, 移除 {done.n_removed:,}"
+    kept = f", 保留目标原有的 {done.n_kept:,}" if done.n_kept else ""
+    refused = "".join(f"\n目标不收提及 {name}: {reason}" for name, reason in done.refused.items())
+    if refused:
+        refused += "\n若可以不要它们, 改 [store] backend 之后运行 manage.py store use。"
+    return f"复制了 {done.n_mentions:,} 条提及 ({changes}{kept}) 与 {done.n_records:,} 条记录。{refused}\n"
+
+
+def say_compared(document: dict[str, Any], found: Comparison, line: str, *, as_json: bool) -> None:
+    """Ends with exit status 1 where they differ."""
+    seen = f"{found.n_mentions:,} 条提及的各项条数, 其中 {found.n_sampled:,} 条逐字段, 以及 {found.n_records:,} 条记录"
+    verdict = f"一致: 核对了{seen}。"
+    if found.n_different:
+        shown = f", 下面是前 {len(found.differences)} 处" if found.n_different > len(found.differences) else ""
+        verdict = (
+            f"不一致: 核对了{seen}, 有 {found.n_different:,} 处不同{shown}。"
+            "若服务正在写入, 请停掉后再运行一次 store copy。"
+        )
+    say(
+        {
+            **document,
+            **asdict(found),
+            "equal": not found.n_different,
+            "differences": [dump(d) for d in found.differences],
+        },
+        [{"什么": d.what, "字段": d.field, "现在的存储": d.source, "目标": d.target} for d in found.differences],
+        as_json=as_json,
+        title=line + verdict,
+    )
+    if found.n_different:
+        raise typer.Exit(1)
 
 
 # -------------------------------------------------------------------------------------------------- users

@@ -102,7 +102,10 @@ def _sample(settings: Settings, store: Store, now: datetime) -> Child:
 
 
 def _ports_are_free(settings: Settings) -> None:
-    wanted = [("service", settings.service.host, settings.service.port), ("worker", "127.0.0.1", settings.worker.port)]
+    wanted = [
+        ("service", settings.service.host, settings.service.port),
+        ("worker", settings.worker.host, settings.worker.port),
+    ]
     if settings.sample.enabled:
         wanted.append(("sample", "127.0.0.1", settings.sample.port))
     for section, host, port in wanted:

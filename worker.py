@@ -6,12 +6,13 @@ import json
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import structlog
@@ -20,9 +21,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 
 import jobs
-from index.models import Source
+import rereading
+from index.models import ReaderState
 from index.store import StoreError, StoreUnavailable
-from settings import SettingsError
+from settings import SettingsError, WorkerRole
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -34,6 +36,7 @@ LAST_SUCCESS = Gauge("wensheng_job_last_success_timestamp", "When a job last end
 MENTIONS = Counter("wensheng_mentions_total", "Mentions ingested", ["what"])
 RUNS = Counter("wensheng_runs_total", "Crawls by outcome", ["source", "outcome"])
 DELIVERED = Counter("wensheng_notifications_total", "Notifications handled", ["result"])
+FALLBACK = Gauge("wensheng_model_fallback", "1 while a fallback model reads, or none")
 
 
 def now() -> datetime:
@@ -70,15 +73,52 @@ def relink(service: jobs.Service) -> bool:
     return jobs.relink_after_import(service)
 
 
+def check_model(service: jobs.Service) -> bool:
+    state = rereading.check_model(service)
+    FALLBACK.set(bool(state.fallback_reason))
+    return False
+
+
+def reread(service: jobs.Service) -> bool:
+    """One batch, then a rest as long as it took: pages and crawls want the cores, too."""
+    started = time.monotonic()
+    more = rereading.reread(service)
+    if more:
+        service.stop.wait(time.monotonic() - started)
+    return more
+
+
 def housekeep(service: jobs.Service) -> bool:
     return jobs.housekeep(service)
 
 
-ROUND: tuple[Callable[[jobs.Service], bool], ...] = (crawl, ingest, watch, deliver)
-"""Each does what is due now and says whether there was anything."""
+def sweep(service: jobs.Service) -> bool:
+    return jobs.sweep_spool(service)
 
 
-def timed(job: Callable[[jobs.Service], bool], service: jobs.Service) -> bool:
+def tell_presence(service: jobs.Service) -> bool:
+    return jobs.tell_presence(service)
+
+
+Job = Callable[[jobs.Service], bool]
+"""Does what is due now and says whether there was anything."""
+
+JOBS: Mapping[WorkerRole, tuple[Job, ...]] = {
+    # What a crawl brings lies in the spool of its machine, so whoever crawls must ingest, and sweep what is left.
+    "crawl": (check_model, crawl, ingest, sweep),
+    "read": (check_model, reread),
+    "decide": (watch, deliver, relink, housekeep),
+}
+EVERY_S: Mapping[Job, float] = {check_model: 120, reread: 60, tell_presence: 60, housekeep: 3600, sweep: 3600}
+"""The others look every [worker] tick_s."""
+
+
+def jobs_of(roles: Iterable[WorkerRole]) -> list[Job]:
+    """Each once, whichever roles it comes from."""
+    return list(dict.fromkeys([tell_presence, *(job for role in roles for job in JOBS[role])]))
+
+
+def timed(job: Job, service: jobs.Service) -> bool:
     """Run one job, measured. A job that fails is logged and tried again at its next turn; others go on."""
     name = job.__name__
     started_at = service.clock()
@@ -98,7 +138,7 @@ def timed(job: Callable[[jobs.Service], bool], service: jobs.Service) -> bool:
     return did
 
 
-def keep_at_it(job: Callable[[jobs.Service], bool], service: jobs.Service) -> None:
+def keep_at_it(job: Job, service: jobs.Service) -> None:
     """Run a job until nothing is due, or the worker stops."""
     while not service.stop.is_set() and timed(job, service):
         pass
@@ -110,15 +150,29 @@ def work_until_idle(service: jobs.Service) -> int:
     A source is due at most once, by the time of the start, so that short periods do not keep it going for ever.
     """
     jobs.release_dead(service)
-    rounds, at_once = 0, service.settings.worker.crawls_at_once
+    mine = jobs_of(service.settings.worker.roles)
+    at_once = service.settings.worker.crawls_at_once
     crawl_one = partial(crawl, due_by=service.clock())
+    rounds = 0
     with ThreadPoolExecutor(at_once) as pool:
-        while sum(
-            [*pool.map(crawl_one, [service] * at_once), ingest(service), watch(service), deliver(service, hurry=True)]
-        ):
+
+        def crawl_some(service: jobs.Service) -> bool:
+            return any([*pool.map(crawl_one, [service] * at_once)])
+
+        turns: Mapping[Job, Job] = {
+            crawl: crawl_some,
+            ingest: ingest,
+            reread: rereading.reread,
+            watch: watch,
+            deliver: partial(deliver, hurry=True),
+        }
+        if check_model in mine:
+            check_model(service)
+        while sum([turn(service) for job, turn in turns.items() if job in mine]):
             rounds += 1
-    jobs.relink_after_import(service)
-    jobs.housekeep(service)
+    for job in (relink, housekeep, sweep):
+        if job in mine:
+            job(service)
     return rounds
 
 
@@ -131,28 +185,35 @@ def run(service: jobs.Service) -> None:
     if released := jobs.release_dead(service):
         log.info("released claims of a dead worker", n_sources=released)
     settings = service.settings.worker
+    mine = jobs_of(settings.roles)
     scheduler = BackgroundScheduler(
         timezone="UTC",
-        executors={"default": JobThreads(settings.crawls_at_once + len(ROUND) + 2)},
+        executors={"default": JobThreads(settings.crawls_at_once + len(mine))},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
-    for job in (*ROUND, relink, housekeep):
+    for job in mine:
         scheduler.add_job(
             keep_at_it,
             "interval",
             args=(job, service),
             id=job.__name__,
-            seconds=3600 if job is housekeep else settings.tick_s,
+            seconds=EVERY_S.get(job, settings.tick_s),
             next_run_time=now(),
             max_instances=settings.crawls_at_once if job is crawl else 1,
         )
     server = serve_health(service, settings.port)
+    if check_model in mine:
+        timed(check_model, service)  # before all else: the log says first which model reads
     scheduler.start()
-    log.info("worker started", name=service.name, port=settings.port)
+    log.info("worker started", name=service.name, roles=settings.roles, port=settings.port)
     service.stop.wait()
     log.info("worker stops: finishing what is in hand")
     scheduler.shutdown(wait=True)
     server.shutdown()
+    try:
+        jobs.tell_absence(service)
+    except StoreError as error:
+        log.warning("the others learn by silence that this worker ended", error=str(error))
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -165,30 +226,36 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve_health(service: jobs.Service, port: int) -> WSGIServer:
-    """/health (200 or 503 with a reason, JSON) and /metrics (Prometheus) on loopback, in a thread.
+    """/health (200 or 503 with a reason, JSON) and /metrics (Prometheus), in a thread.
 
     Raises SettingsError where the port is taken.
     """
-    metrics = make_wsgi_app()
+    metrics, host = make_wsgi_app(), service.settings.worker.host
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] != "/health":
             answer: Iterable[bytes] = metrics(environ, start_response)
             return answer
+        facts: dict[str, Any]
         try:
-            service.store.tally(Source)
+            reader = service.store.get(ReaderState, service.machine)
         except StoreError as error:
             status, facts = "503 Service Unavailable", {"status": "store", "error": str(error)}
         else:
-            status, facts = "200 OK", {"status": "ok", "name": service.name}
+            # A fallback is no reason for 503: the service does its work.
+            model = reader.model_dump(include={"model_version", "fallback_reason"}) if reader else {}
+            status, facts = (
+                "200 OK",
+                {"status": "ok", "name": service.name, "roles": service.settings.worker.roles, **model},
+            )
         start_response(status, [("Content-Type", "application/json; charset=utf-8")])
         return [json.dumps(facts, ensure_ascii=False).encode()]
 
     try:
-        server = make_server("127.0.0.1", port, app, server_class=_Server, handler_class=_Quiet)
+        server = make_server(host, port, app, server_class=_Server, handler_class=_Quiet)
     except OSError as error:
         raise SettingsError(
-            f"[worker] 端口 127.0.0.1:{port} 用不了 ({error.strerror}); "
+            f"[worker] 端口 {host}:{port} 用不了 ({error.strerror}); "
             "可用 WENSHENG_WORKER__PORT 换一个 (0 为任意空闲端口), 或先停掉占用它的程序。"
         ) from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()

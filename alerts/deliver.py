@@ -1,7 +1,8 @@
 """Sends what is due: group -> mute -> dedup -> throttle -> send -> log.
 
 The queue is the store's pending notifications. A message is claimed by a conditional write with a lease and
-marked as sent after the send, so a kill in between leads to one repeat at most and never to a loss.
+marked as sent after the send, so a kill in between leads to one repeat at most and never to a loss. A store that
+cannot be reached in between is asked again for as long as the lease lasts (insist).
 Every stage is a pure function (message, box, now) -> Verdict or None; the first verdict counts.
 """
 
@@ -11,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from alerts.channels.base import Channel, ChannelBusy, ChannelRefused
 from alerts.crisis import RESOLVED, resolved_by_person
@@ -27,6 +29,8 @@ TASK_REPEAT = timedelta(minutes=15)
 """Overdue tasks of so long travel in one message: a flood of them is one piece of news."""
 MOST_FOLDED = 10
 HOUR = timedelta(hours=1)
+Insist = Callable[[Callable[[], object]], None]
+"""Does a write, again and again while the store is unavailable; gives up in the end by raising StoreUnavailable."""
 LEASE = timedelta(minutes=3)
 """Longer than any channel may take for one message."""
 MAX_ATTEMPTS = 8
@@ -64,6 +68,10 @@ class Box:
         return self.alerts.get(message.subject_id) if message.subject_kind == "alert" else None
 
 
+def once(write: Callable[[], object]) -> None:
+    write()
+
+
 def deliver_due(
     store: Store,
     channels: Mapping[str, Channel],
@@ -71,6 +79,7 @@ def deliver_due(
     *,
     now: datetime,
     clock: Callable[[], datetime],
+    insist: Insist = once,
     hurry: bool = False,
 ) -> Counter[str]:
     """One pass over what is due; returns how many were sent, retried, failed, put off, and dropped by reason.
@@ -89,7 +98,7 @@ def deliver_due(
         box = _box(store, setting, pending, now)
         for message in due:
             if message.id in box.pending:
-                done[_handle(store, channels.get(setting.id), box, message, now, clock)] += 1
+                done[_handle(store, channels.get(setting.id), box, message, now, clock, insist)] += 1
     return done
 
 
@@ -228,7 +237,13 @@ def _digest(message: Notification, box: Box, now: datetime) -> list[Notification
 
 
 def _handle(
-    store: Store, channel: Channel | None, box: Box, message: Notification, now: datetime, clock: Callable[[], datetime]
+    store: Store,
+    channel: Channel | None,
+    box: Box,
+    message: Notification,
+    now: datetime,
+    clock: Callable[[], datetime],
+    insist: Insist,
 ) -> str:
     found = verdict(message, box, now)
     try:
@@ -242,7 +257,8 @@ def _handle(
     except VersionConflict:
         box.pending.pop(message.id, None)
         return "taken"
-    return _send(store, channel, box, claimed, clock)
+    outcome, result = _send(channel, box, claimed, clock)
+    return _log(store, outcome, result, insist)
 
 
 def _claim(store: Store, box: Box, message: Notification, now: datetime) -> Notification:
@@ -266,28 +282,29 @@ def _claim(store: Store, box: Box, message: Notification, now: datetime) -> Noti
     return claimed
 
 
-def _send(store: Store, channel: Channel, box: Box, claimed: Notification, clock: Callable[[], datetime]) -> str:
+def _send(channel: Channel, box: Box, claimed: Notification, clock: Callable[[], datetime]) -> tuple[Notification, str]:
+    """The message as it is to be kept, and what became of it."""
     box.pending.pop(claimed.id, None)
     try:
         channel.send(claimed)
     except ChannelBusy as e:
-        return _retry(store, claimed, e, clock())
+        return _retry(claimed, e, clock())
     except ChannelRefused as e:
         changes = {"state": NotificationState.FAILED, "error": str(e), "reason": str(e.reason), "lease_until": None}
-        return _log(store, claimed.but(**changes), "failed")
+        return claimed.but(**changes), "failed"
     at = clock()
     sent = claimed.but(state=NotificationState.SENT, sent_at=at, lease_until=None, error="", reason="")
     box.sent.append(sent)
     box.told.add(claimed.subject_id)
-    return _log(store, sent, "sent")
+    return sent, "sent"
 
 
-def _retry(store: Store, claimed: Notification, error: ChannelBusy, at: datetime) -> str:
+def _retry(claimed: Notification, error: ChannelBusy, at: datetime) -> tuple[Notification, str]:
     changes = {"error": str(error), "reason": str(error.reason), "lease_until": None}
     if claimed.attempts >= MAX_ATTEMPTS:
-        return _log(store, claimed.but(state=NotificationState.FAILED, **changes), "failed")
+        return claimed.but(state=NotificationState.FAILED, **changes), "failed"
     wait_s = retry_after_s(claimed.attempts, error.after_s)
-    return _log(store, claimed.but(next_at=at + timedelta(seconds=wait_s), **changes), "retry")
+    return claimed.but(next_at=at + timedelta(seconds=wait_s), **changes), "retry"
 
 
 def retry_after_s(attempts: int, asked_s: float | None) -> float:
@@ -296,10 +313,10 @@ def retry_after_s(attempts: int, asked_s: float | None) -> float:
     return min(LAST_RETRY_S, max(doubled, asked_s or 0.0))
 
 
-def _log(store: Store, message: Notification, result: str) -> str:
+def _log(store: Store, message: Notification, result: str, insist: Insist) -> str:
     """A conflict here means that the lease ran out during a very slow send and another worker sent it again."""
     try:
-        store.put(message)
+        insist(partial(store.put, message))
     except VersionConflict:
         return "repeated"
     return result
@@ -341,7 +358,7 @@ def _fail_strangers(store: Store, settings: Sequence[ChannelSettings], horizon: 
         if message.channel in known:
             continue
         changes = {"state": NotificationState.FAILED, "error": "设置里已没有这个渠道", "reason": "config"}
-        done[_log(store, message.but(**changes), "failed")] += 1
+        done[_log(store, message.but(**changes), "failed", once)] += 1
     return done
 
 

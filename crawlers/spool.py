@@ -21,6 +21,9 @@ from pydantic import ValidationError
 from crawlers.parsers.common import BadLine
 from index.models import Mention
 
+MOST_BAD = 10_000
+"""So many bad lines of one file are looked at."""
+
 
 class SpoolError(Exception):
     """The spool folder cannot be written or read; the text says which file and why."""
@@ -189,7 +192,7 @@ def keep_bad(file: SpoolFile, bad: Sequence[BadLine]) -> None:
     """Keep lines that read() could not take beside the file, with the reason; once each."""
     if not bad:
         return
-    known = {one.where for one in read_bad(file, limit=10_000)}
+    known = {one.where for one in read_bad(file, limit=MOST_BAD)}
     with file.bad_path.open("a", encoding="utf-8") as lines:
         for one in bad:
             if one.where not in known:

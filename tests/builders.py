@@ -130,6 +130,10 @@ def a_record(kind: type[Any], **changes: Any) -> Any:
         models.Account: {"name": "小林", "role": "pr", "password_hash": "x"},
         models.Session: {"account_id": "lin", "created_at": NOW, "expires_at": NOW + timedelta(days=7)},
         models.LogEntry: {"at": NOW, "actor": "lin", "action": "export"},
+        models.ReaderState: {"model_version": "test-1", "since_at": ago(hours=1), "checked_at": NOW},
+        models.WorkerState: {"roles": ("crawl", "read", "decide"), "started_at": ago(hours=1), "checked_at": NOW},
+        models.Reviewed: {"at": NOW, "labels": some_labels()},
+        models.Copying: {"source": "embedded store.db", "began_at": NOW},
         models.Lease: {"holder": "worker-1", "until": NOW + timedelta(minutes=1)},
     }[kind]
     return kind(**{"id": f"{kind.kind_name}-{number}", **fields, **changes})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -38,7 +38,7 @@ from index.models import (
     TaskState,
     Topic,
 )
-from index.store import MentionQuery
+from index.store import Added, MentionQuery
 from settings import RetentionSettings, RuleSettings, ServiceSettings, Settings, SourceSettings, TopicSettings
 from tests.builders import NOW, a_mention, a_persona, a_record, ago
 
@@ -464,6 +464,39 @@ def test_a_damaged_spool_line_is_kept_with_its_error_and_the_others_go_in(servic
     assert pending(service.settings.spool_dir) == []
 
 
+class RefusingStore(EmbeddedStore):
+    """Can never take a certain text, as a server's mapping may not."""
+
+    def add_mentions(self, mentions: Sequence[Mention], *, now: datetime) -> Added:
+        refused = {mention.id: "value too long" for mention in mentions if "太长" in mention.text}
+        added = super().add_mentions([mention for mention in mentions if mention.id not in refused], now=now)
+        return added.model_copy(update={"refused": refused})
+
+
+def test_what_the_store_refuses_lies_whole_in_the_bad_pile_and_is_told_with_the_run(
+    make: Make, tmp_path: Path
+) -> None:
+    settings = make().settings
+    store = RefusingStore(settings.store_path)
+    service = jobs.Service(settings=settings, store=store, clock=Clock(), name=OWN_NAME)
+    refused = a_mention("山岚咖啡太长, 喝完拉肚子, 要求退款", topics=())
+    spooled(service, [refused, a_mention("山岚咖啡好喝", topics=())])
+    store.put(a_run(id="run-1", n_bad=0))
+    (file,) = pending(settings.spool_dir)
+    file.path.write_bytes(file.path.read_bytes() + b'{"id": "cut\n')
+    done = jobs.ingest_spool(service)
+    assert (done.n_read, done.n_new, done.n_known, len(done.refused)) == (2, 1, 0, 1)
+    cut, kept = (json.loads(line) for line in file.bad_path.read_text(encoding="utf-8").splitlines())
+    assert (kept["where"], kept["reason"]) == (refused.id, "value too long")
+    assert Mention.model_validate(kept["line"]).text == refused.text
+    run = store.get(Run, "run-1")
+    assert run is not None
+    assert (run.n_new, run.n_bad) == (1, 2)
+    assert run.bad_lines == (f"{cut['where']}: {cut['reason']}", f"{refused.id}: value too long")
+    assert store.find(Task, {"mention_id": refused.id}) == []
+    store.close()
+
+
 def test_a_worker_that_is_asked_to_end_leaves_the_spool_for_the_next_one(make: Make) -> None:
     service = make()
     spooled(service, [a_mention("山岚咖啡好喝", topics=())])
@@ -474,7 +507,7 @@ def test_a_worker_that_is_asked_to_end_leaves_the_spool_for_the_next_one(make: M
 
 def test_only_one_process_of_a_machine_ingests_at_a_time(service: jobs.Service) -> None:
     spooled(service, [a_mention("山岚咖啡好喝", topics=())])
-    with jobs._alone(service.settings.spool_dir / "ingest.lock") as alone:
+    with jobs.alone(service.settings.spool_dir / "ingest.lock") as alone:
         assert alone
         assert jobs.ingest_spool(service) == jobs.Ingested()
     assert jobs.ingest_spool(service).n_new == 1

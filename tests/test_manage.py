@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 
 import pytest
 import structlog
@@ -18,7 +19,11 @@ import structlog
 import manage
 import worker
 from index import models
+from index.embedded import EmbeddedStore
 from settings import SettingsError
+from tests.builders import ago
+from tests.index.backends import TemporaryElasticStore
+from tests.servers import elastic
 from tests.servers.quiet import serve_text
 
 SETTINGS = """
@@ -199,6 +204,41 @@ def test_count_takes_a_query_and_a_time(filled: Run) -> None:
     assert document == {"total": 3, "counts": {"2026-11-20": 3}}
 
 
+@pytest.fixture
+def reviewed(filled: Run) -> Run:
+    _, store = manage.opened()
+    for key, intent in (("w:1", "praise"), ("w:2", "complaint")):
+        labels = store.mentions([key])[key].labels
+        review = models.Review(reviewer="小李", at=manage.now(), intent=models.Intent(intent))
+        store.put_all([models.Reviewed(id=key, at=review.at, labels=labels)])
+        store.edit_mention(key, models.MentionEdit(review=review))
+    store.close()
+    return filled
+
+
+def test_export_labels_writes_one_json_line_a_review_to_standard_output(reviewed: Run) -> None:
+    said = reviewed("export", "labels")
+    rows = [json.loads(line) for line in said.out.splitlines()]
+    assert [(row["id"], row["intent"], row["sentiment"]) for row in rows] == [
+        ("w:1", "praise", None),
+        ("w:2", "complaint", None),
+    ]
+    assert rows[0]["text"] == ROWS[0]["text"]
+    assert rows == [json.loads(line) for line in reviewed("export", "labels").out.splitlines()]
+
+
+def test_export_labels_writes_a_file_and_says_how_many(reviewed: Run, tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    assert reviewed("export", "labels", "--out", file, "--json").document == {"file": str(file), "n_rows": 2}
+    assert len(file.read_text(encoding="utf-8").splitlines()) == 2
+    assert [path.name for path in tmp_path.glob("*.part")] == []
+
+
+def test_export_labels_takes_only_what_was_reviewed_since(reviewed: Run) -> None:
+    later = f"{manage.now() + timedelta(days=2):%Y-%m-%d}"
+    assert reviewed("export", "labels", "--since", later).out == ""
+
+
 @pytest.mark.parametrize("command", ["topics", "sources", "alerts", "tasks", "customers"])
 def test_each_list_is_json_whose_items_have_ids(filled: Run, command: str) -> None:
     said = filled(command, "--json")
@@ -296,6 +336,27 @@ def test_doctor_is_content_with_a_new_service(run: Run) -> None:
     assert {check["name"] for check in said.document["checks"]} >= {"设置", "磁盘", "模型", "存储", "时钟"}
 
 
+def test_doctor_names_a_damaged_model_file_and_is_no_error_while_another_model_reads(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "data" / "model").mkdir(parents=True)
+    (tmp_path / "data" / "model" / "mentions.onnx").write_bytes(b"half a file")
+    said = run("doctor", "--json")
+    (model,) = [check for check in said.document["checks"] if check["name"] == "模型"]
+    assert said.status == 0
+    assert model["status"] == "warning"
+    assert str(tmp_path / "data" / "model") in model["finding"]
+    assert model["mend"]
+
+
+def test_doctor_tells_how_much_is_to_be_read_again(filled: Run) -> None:
+    _, store = manage.opened()
+    now = manage.now()
+    store.put(models.ReaderState(id="m", model_version="new-1", since_at=now, checked_at=now))
+    store.close()
+    findings = [check["finding"] for check in filled("doctor", "--json").document["checks"] if check["name"] == "读取"]
+    assert len(findings) == 1
+    assert findings[0].startswith("还有 5 条")
+
+
 def test_doctor_names_a_broken_topic_and_how_to_mend_it(run: Run, tmp_path: Path) -> None:
     text = SETTINGS.replace('query = "青屿咖啡"', 'query = "(青屿咖啡"').replace("FEED", "http://127.0.0.1:9/")
     (tmp_path / "settings.toml").write_text(text, encoding="utf-8")
@@ -329,6 +390,82 @@ def test_backup_makes_a_copy_that_holds_everything(filled: Run, tmp_path: Path) 
         rest.unlink()
     target.rename(tmp_path / "data" / "wensheng.db")
     assert filled("search", "山岚", "--json").document["total"] == 4
+
+
+# -------------------------------------------------------------------------------------- to another backend
+
+
+@pytest.fixture
+def server(run: Run, tmp_path: Path) -> Iterator[None]:
+    """[store] names a real Elasticsearch with indices of its own; what is used is still the embedded store."""
+    wanted = elastic.store_settings(retries=0)
+    with (tmp_path / "settings.toml").open("a", encoding="utf-8") as file:
+        file.write(f'\n[store]\nhosts = ["{wanted.hosts[0]}"]\nprefix = "{wanted.prefix}"\nreplicas = 0\n')
+    yield
+    TemporaryElasticStore(wanted).close()
+
+
+def test_store_copy_moves_everything_to_elasticsearch_and_back(
+    server: None, filled: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = filled("store", "copy", "--to", "elasticsearch", "--json")
+    assert (there.status, there.document["equal"], there.document["n_new"]) == (0, True, 5)
+    assert filled("store", "compare", "--to", "elasticsearch", "--every", "--json").document["n_sampled"] == 5
+    before = filled("search", "山岚", "--json").document
+    monkeypatch.setenv("WENSHENG_STORE__BACKEND", "elasticsearch")
+    assert filled("search", "山岚", "--json").document == before
+    refused = filled("store", "copy", "--to", "embedded")
+    assert refused.status == 1
+    assert "[store] file" in refused.err
+    monkeypatch.setenv("WENSHENG_STORE__FILE", "back.db")
+    back = filled("store", "copy", "--to", "embedded", "--json")
+    assert (back.status, back.document["equal"], back.document["n_new"]) == (0, True, 5)
+
+
+def test_once_the_new_store_was_used_the_old_one_is_not_copied_over_it(
+    server: None, filled: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert filled("store", "copy", "--to", "elasticsearch").status == 0
+    assert filled("store", "copy", "--to", "elasticsearch").status == 0
+    monkeypatch.setenv("WENSHENG_STORE__BACKEND", "elasticsearch")
+    filled("topics")
+    monkeypatch.delenv("WENSHENG_STORE__BACKEND")
+    said = filled("store", "copy", "--to", "elasticsearch")
+    assert said.status == 1
+    assert "--into-existing" in said.err
+
+
+def test_store_compare_shows_what_differs_and_fails(server: None, filled: Run, tmp_path: Path) -> None:
+    assert filled("store", "copy", "--to", "elasticsearch").status == 0
+    more = tmp_path / "more.jsonl"
+    more.write_text(json.dumps({**ROWS[0], "id": "w:9", "text": "山岚咖啡的杯子真好看"}), encoding="utf-8")
+    assert filled("import", "mentions", more).status == 0
+    said = filled("store", "compare", "--to", "elasticsearch", "--json")
+    assert (said.status, said.document["equal"]) == (1, False)
+    assert {"what": "提及总数", "field": "", "source": "6", "target": "5"} in said.document["differences"]
+    assert "提及总数" in filled("store", "compare", "--to", "elasticsearch").out
+    assert filled("store", "copy", "--to", "elasticsearch", "--json").document["equal"] is True
+
+
+def test_a_half_copied_store_is_not_used_unless_somebody_says_so(filled: Run, tmp_path: Path) -> None:
+    store = EmbeddedStore(tmp_path / "data" / "wensheng.db")
+    store.put(models.Copying(id="copy", source="Elasticsearch wensheng", began_at=ago(hours=1)))
+    store.close()
+    for command in (("search", "山岚"), ("topics",)):
+        said = filled(*command)
+        assert said.status == 1
+        assert "store use" in said.err
+    assert filled("store", "use").status == 0
+    assert filled("search", "山岚").status == 0
+
+
+def test_a_copy_to_a_server_that_cannot_be_reached_names_the_setting(filled: Run, tmp_path: Path) -> None:
+    with (tmp_path / "settings.toml").open("a", encoding="utf-8") as file:
+        file.write('\n[store]\nhosts = ["http://127.0.0.1:9"]\nretries = 0\n')
+    said = filled("store", "copy", "--to", "elasticsearch")
+    assert said.status == 1
+    assert "[store] hosts" in said.err
+    assert "Traceback" not in said.err
 
 
 def test_users_add_reads_the_password_from_standard_input(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,6 +505,11 @@ def test_a_second_account_of_the_same_name_is_refused(run: Run, monkeypatch: pyt
         (("search", "山岚", "--from", "2026-11-22", "--to", "2026-11-20"), "--from"),
         (("import", "mentions", Path(__file__).parent), "文件夹"),
         (("import", "customers", Path(__file__).parent), "文件夹"),
+        (("export", "labels", "--out", "/nowhere/labels.jsonl"), "/nowhere/labels.jsonl"),
+        (("export", "labels", "--json"), "--out"),
+        (("export", "labels", "--since", "someday"), "someday"),
+        (("store", "copy", "--to", "embedded"), "embedded"),
+        (("store", "compare", "--to", "embedded"), "embedded"),
     ],
     ids=str,
 )
@@ -479,6 +621,20 @@ def test_a_broken_query_in_the_settings_stops_the_start(
     assert said.status == 1
     assert place in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_health_names_the_model_that_reads(run: Run) -> None:
+    run("topics")
+    service = manage.service()
+    worker.check_model(service)
+    server = worker.serve_health(service, 0)
+    try:
+        with urlopen(f"http://127.0.0.1:{server.server_port}/health", timeout=10) as answer:
+            facts = json.load(answer)
+    finally:
+        server.shutdown()
+    assert (facts["status"], facts["model_version"]) == ("ok", service.classifier.version)
+    assert "fallback_reason" in facts
 
 
 def test_a_taken_port_of_the_worker_is_named(run: Run) -> None:

@@ -205,15 +205,15 @@ def trial(folder: Path, *, n_mentions: int, n_kills: int, seed: int, longest_s: 
             kill(worker, with_children=chance.random() < 0.5)
         store = open_store(load(path, environ))
         worker = start_worker(environ)
-        settled = _settled(store, n_mentions, time.monotonic() + 600)
+        done = settled(store, n_mentions, time.monotonic() + 600)
         worker.terminate()
         worker.wait(60)
-        report = _report(store, site, n_mentions)
+        report = report_of(store, site, n_mentions)
         store.close()
-        return report | {"settled": settled, "n_kills": n_kills}
+        return report | {"settled": done, "n_kills": n_kills}
 
 
-def _settled(store: Store, n_mentions: int, deadline: float) -> bool:
+def settled(store: Store, n_mentions: int, deadline: float) -> bool:
     """Wait until every mention is stored and every message is sent or dropped; False if that takes too long."""
     while time.monotonic() < deadline:
         pending = store.tally(Notification, {"state": "pending"})
@@ -224,7 +224,7 @@ def _settled(store: Store, n_mentions: int, deadline: float) -> bool:
     return False
 
 
-def _report(store: Store, site: Site, n_mentions: int) -> dict[str, Any]:
+def report_of(store: Store, site: Site, n_mentions: int) -> dict[str, Any]:
     ids: list[str] = []
     after = None
     while True:
