@@ -158,27 +158,21 @@ def read_base(name: str) -> tuple[BertModel, Tokenizer]:
     Raises NlpError that says what is missing.
     """
     import torch
-    from transformers import BertConfig, BertModel
+
+    from nlp.network import make_encoder
 
     packed = read_packed(Path(name)) if name.endswith(".bin") else _read_public(name)
     kept = _kept(packed)
-    config = BertConfig(
-        vocab_size=len(kept) + len(MARKS),
-        hidden_size=packed.hidden,
-        num_hidden_layers=packed.n_layers,
-        num_attention_heads=packed.n_heads,
-        intermediate_size=packed.inner,
-        layer_norm_eps=packed.eps,
-        # Drawing dropout masks is a fifth of a training step on a CPU; the heads have a dropout of their own.
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        pad_token_id=1,
-        max_position_embeddings=len(packed.tensors["emb.pos"]),
-        type_vocab_size=len(packed.tensors["emb.type"]),
+    encoder = make_encoder(
+        n_words=len(kept) + len(MARKS),
+        hidden=packed.hidden,
+        n_layers=packed.n_layers,
+        n_heads=packed.n_heads,
+        inner=packed.inner,
+        eps=packed.eps,
+        n_places=len(packed.tensors["emb.pos"]),
+        n_types=len(packed.tensors["emb.type"]),
     )
-    # On a CPU plain attention is as fast as the fused one for texts this short.
-    config._attn_implementation = "eager"
-    encoder = BertModel(config, add_pooling_layer=False)
     state = {name: torch.from_numpy(values.copy()) for name, values in _state(packed, kept).items()}
     missing, unknown = encoder.load_state_dict(state, strict=False)
     if unknown or set(missing) - {"embeddings.position_ids", "embeddings.token_type_ids"}:

@@ -44,6 +44,9 @@ HEAD_FACTOR = 5.0
 
 LOSS_SHARE = {"sentiment": 1.0, "intent": 1.3, "severity": 0.7, "aspects": 8.0, "polarity": 0.5}
 
+_SEEDS_APART = 1_000_000
+"""Every step draws from a seed of its own, so that it does not matter how often a run was cut off."""
+
 _EMOTICON = re.compile(r"\[[^\[\]\s]{1,6}\]")
 _LAST_SIGN = re.compile(r"[。.!~…]+$")
 _DE = re.compile("[的地得]")
@@ -75,11 +78,12 @@ class Stage:
 def learn(
     network: Network, tokenizer: Tokenizer, examples: Examples, stage: Stage, work: Path, say: Callable[[str], None]
 ) -> None:
-    """Trains the network in place; a run that was cut off goes on from its last save in `work`.
+    """Trains the network in place, where it lies (CPU or GPU).
 
+    A run that was cut off goes on from its last save in `work` and ends with the very weights of one that was not.
     Raises NlpError if the loss stops being a number.
     """
-    torch.manual_seed(stage.seed)
+    device = next(network.parameters()).device
     optimizer = torch.optim.AdamW(_groups(network, stage.lr), betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     plan = [len(list(_batches(examples, stage, epoch, tokenizer))) for epoch in range(stage.n_epochs)]
     n_steps = sum(plan)
@@ -87,7 +91,7 @@ def learn(
     saved = work / f"{stage.name}.part"
     done = 0
     if saved.exists():
-        state = torch.load(saved, weights_only=True)
+        state = torch.load(saved, map_location=device, weights_only=True)
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
@@ -95,14 +99,16 @@ def learn(
         say(f"{stage.name}: 从第 {done} 步继续")
     network.train()
     texts_per_batch = len(examples) * stage.n_epochs / n_steps
-    step, shown, kept_at, running = 0, time.monotonic(), time.monotonic(), []
+    began = shown = kept_at = time.monotonic()
+    step, running = 0, []
     for epoch in range(stage.n_epochs):
         for batch in _batches(examples, stage, epoch, tokenizer):
             step += 1
             if step <= done:
                 continue
-            ids, mask = _padded(batch.ids)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            torch.manual_seed(stage.seed * _SEEDS_APART + step)
+            ids, mask = _padded(batch.ids, device)
+            with torch.autocast(device.type, dtype=torch.bfloat16):
                 found = network(ids, mask)
             loss = _loss(Logits.of(found), batch.examples) / texts_per_batch
             if not torch.isfinite(loss):
@@ -115,7 +121,10 @@ def learn(
             running.append(loss.item() * texts_per_batch / len(batch.examples))
             now = time.monotonic()
             if now - shown > 20:
-                say(f"{stage.name}: {step}/{n_steps} 步, 损失 {np.mean(running[-100:]):.4f}")
+                left = (now - began) / (step - done) * (n_steps - step) / 60
+                average = np.mean(running[-100:])
+                where = f"{step}/{n_steps} 步 ({step / n_steps:.0%})"
+                say(f"{stage.name}: {where}, 损失 {average:.4f}, 约剩 {left:.0f} 分钟")
                 shown = now
             if now - kept_at > SAVE_EVERY_S:
                 _save(saved, network, optimizer, schedule, step)
@@ -130,9 +139,10 @@ def logits_of(network: Network, tokenizer: Tokenizer, texts: list[str]) -> Tenso
     order = sorted(range(len(texts)), key=lambda row: len(encoded[row]))
     found: list[Tensor] = []
     network.eval()
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+    device = next(network.parameters()).device
+    with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
         found.extend(
-            network(*_padded([encoded[row] for row in rows])).float()
+            network(*_padded([encoded[row] for row in rows], device)).float().cpu()
             for rows in _cut(order, [len(ids) for ids in encoded], 2 * TOKENS_AT_ONCE)
         )
     together = torch.cat(found)
@@ -219,7 +229,7 @@ def _cut(order: list[int], lengths: list[int], tokens: int) -> Iterator[list[int
         yield rows
 
 
-def _padded(encoded: list[list[int]]) -> tuple[Tensor, Tensor]:
+def _padded(encoded: list[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     # Few shapes: the kernels of each are made once and kept.
     longest = math.ceil(max(map(len, encoded)) / PADDED_TO) * PADDED_TO
     ids = torch.ones((len(encoded), longest), dtype=torch.long)
@@ -227,7 +237,7 @@ def _padded(encoded: list[list[int]]) -> tuple[Tensor, Tensor]:
     for row, of_one in enumerate(encoded):
         ids[row, : len(of_one)] = torch.tensor(of_one)
         mask[row, : len(of_one)] = 1
-    return ids, mask
+    return ids.to(device), mask.to(device)
 
 
 def _roughened(text: str, chance: np.random.Generator) -> str:
@@ -286,13 +296,16 @@ def _with_composed(part: Examples, share: float, chance: np.random.Generator) ->
 
 def _loss(found: Logits, true: Examples) -> Tensor:
     """Sum over the texts; a head of which nothing is known adds nothing."""
+    device = found.sentiment.device
     total = found.sentiment.new_zeros(())
     for head in ("sentiment", "intent", "severity", "polarity"):
-        target = torch.from_numpy(getattr(true, head))
+        target = torch.from_numpy(getattr(true, head)).to(device)
         surprise = -(functional.log_softmax(getattr(found, head), dim=-1) * target)
         total = total + LOSS_SHARE[head] * surprise.sum()
-    weight = torch.from_numpy(true.aspects_weight)
     spoken = functional.binary_cross_entropy_with_logits(
-        found.aspects, torch.from_numpy(true.aspects), weight=weight, reduction="sum"
+        found.aspects,
+        torch.from_numpy(true.aspects).to(device),
+        weight=torch.from_numpy(true.aspects_weight).to(device),
+        reduction="sum",
     )
     return total + LOSS_SHARE["aspects"] * spoken / found.aspects.shape[1]

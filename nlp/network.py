@@ -41,6 +41,31 @@ class Logits:
         return cls(**parts)
 
 
+def make_encoder(
+    *, n_words: int, hidden: int, n_layers: int, n_heads: int, inner: int, eps: float, n_places: int, n_types: int
+) -> BertModel:
+    """An encoder of these sizes without weights. inner: width of the feed-forward layers; n_places: longest text."""
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=n_words,
+        hidden_size=hidden,
+        num_hidden_layers=n_layers,
+        num_attention_heads=n_heads,
+        intermediate_size=inner,
+        layer_norm_eps=eps,
+        # Drawing dropout masks is a fifth of a training step on a CPU; the heads have a dropout of their own.
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=1,
+        max_position_embeddings=n_places,
+        type_vocab_size=n_types,
+    )
+    # On a CPU plain attention is as fast as the fused one for texts this short.
+    config._attn_implementation = "eager"
+    return BertModel(config, add_pooling_layer=False)
+
+
 class Network(nn.Module):
     def __init__(self, encoder: BertModel) -> None:
         super().__init__()

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
-from transformers import BertConfig, BertModel
 
 from nlp import manifest as manifests
 from nlp.classifier import NlpError
 from nlp.heads import Floats
-from nlp.network import Network
+from nlp.network import Network, make_encoder
 from nlp.transformer import Numbers, Reader
+
+if TYPE_CHECKING:
+    from transformers import BertModel
 
 _LAYER = re.compile(r"encoder\.encoder\.layer\.(\d+)\.")
 
@@ -74,15 +77,13 @@ def _state(tensors: dict[str, Floats]) -> dict[str, Floats]:
 def _encoder(state: dict[str, Floats], made: dict[str, str]) -> BertModel:
     n_words, hidden = state["encoder.embeddings.word_embeddings.weight"].shape
     layers = {int(found[1]) for name in state if (found := _LAYER.match(name))}
-    config = BertConfig(
-        vocab_size=n_words,
-        hidden_size=hidden,
-        num_hidden_layers=len(layers),
-        num_attention_heads=int(made["num_attention_heads"]),
-        intermediate_size=len(state["encoder.encoder.layer.0.intermediate.dense.bias"]),
-        layer_norm_eps=float(made["layer_norm_eps"]),
-        max_position_embeddings=len(state["encoder.embeddings.position_embeddings.weight"]),
-        type_vocab_size=1,
-        pad_token_id=1,
+    return make_encoder(
+        n_words=n_words,
+        hidden=hidden,
+        n_layers=len(layers),
+        n_heads=int(made["num_attention_heads"]),
+        inner=len(state["encoder.encoder.layer.0.intermediate.dense.bias"]),
+        eps=float(made["layer_norm_eps"]),
+        n_places=len(state["encoder.embeddings.position_embeddings.weight"]),
+        n_types=1,
     )
-    return BertModel(config, add_pooling_layer=False)

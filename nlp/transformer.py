@@ -139,7 +139,7 @@ def load(folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> Tr
     except ImportError as e:
         raise NlpError(f"没有安装 {e.name}, 无法用 {folder} 的模型; 请运行 pip install -r requirements.txt") from e
     manifest = manifests.read(folder)
-    tokenizer = _tokenizer(folder / manifests.TOKENIZER)
+    tokenizer = read_tokenizer(folder / manifests.TOKENIZER)
     if device == "cuda" or (device == "auto" and _has_cuda_driver()):
         reader = _gpu_reader(folder / manifests.WEIGHTS, device)
         if reader is not None:
@@ -153,7 +153,8 @@ def load(folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> Tr
     )
 
 
-def _tokenizer(file: Path) -> Tokenizer:
+def read_tokenizer(file: Path) -> Tokenizer:
+    """Neither cuts nor pads. Raises NlpError that names the file."""
     from tokenizers import Tokenizer
 
     # tokenizers raises plain Exception.

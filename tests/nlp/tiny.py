@@ -38,21 +38,21 @@ def tokenizer() -> Tokenizer:
 
 def network(seed: int = 0) -> Network:
     import torch
-    from transformers import BertConfig, BertModel
 
-    from nlp.network import Network
+    from nlp.network import Network, make_encoder
 
     torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=tokenizer().get_vocab_size(),
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=128,
-        max_position_embeddings=48,
-        pad_token_id=1,
+    encoder = make_encoder(
+        n_words=tokenizer().get_vocab_size(),
+        hidden=64,
+        n_layers=2,
+        n_heads=4,
+        inner=128,
+        eps=1e-12,
+        n_places=48,
+        n_types=2,
     )
-    made = Network(BertModel(config, add_pooling_layer=False)).eval()
+    made = Network(encoder).eval()
     with torch.no_grad():
         made.queries.normal_()
         made.aspect.normal_()

@@ -1,0 +1,84 @@
+"""A stage of training learns, can be cut off anywhere, and says when its labels are broken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nlp import learn as learning
+from nlp.classifier import NlpError
+from nlp.examples import Examples, read_mentions
+from nlp.learn import Stage, learn, logits_of
+from nlp.network import Logits
+from tests.nlp import tiny
+
+STAGE = Stage("tiny", lr=3e-3, n_epochs=4, seed=5)
+
+
+def test_it_learns_what_the_rows_say(rows: Examples, tmp_path: Path) -> None:
+    network = tiny.network()
+
+    learn(network, tiny.tokenizer(), rows, STAGE, tmp_path, print)
+
+    found = Logits.of(logits_of(network, tiny.tokenizer(), rows.texts))
+    right = found.intent.numpy().argmax(axis=1) == rows.intent.argmax(axis=1)
+    assert right.mean() > 0.9
+
+
+def test_a_run_that_was_cut_off_ends_with_the_same_weights(
+    rows: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, cut = tiny.network(), tiny.network()
+    learn(whole, tiny.tokenizer(), rows, STAGE, tmp_path, print)
+    monkeypatch.setattr(learning, "SAVE_EVERY_S", 0)
+    keep = learning._save
+    n_saved = 0
+
+    def keep_and_die(*arguments: object) -> None:
+        nonlocal n_saved
+        keep(*arguments)  # type: ignore[arg-type]
+        n_saved += 1
+        if n_saved == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(learning, "_save", keep_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        learn(cut, tiny.tokenizer(), rows, STAGE, tmp_path, print)
+
+    again = tiny.network(seed=9)
+    learn(again, tiny.tokenizer(), rows, STAGE, tmp_path, print)
+
+    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_labels_that_are_no_numbers_stop_it(rows: Examples, tmp_path: Path) -> None:
+    broken = rows.take(range(8))
+    broken.intent[2] = np.nan
+
+    with pytest.raises(NlpError, match="tiny 第 1 步"):
+        learn(tiny.network(), tiny.tokenizer(), broken, STAGE, tmp_path, print)
+
+
+def test_logits_come_in_the_order_of_the_texts() -> None:
+    texts = ["今天天气真好啊太难喝了差评请问几点关门", "好", "请问几点关门"]
+    network = tiny.network()
+
+    together = logits_of(network, tiny.tokenizer(), texts)
+
+    for row, text in enumerate(texts):
+        alone = logits_of(network, tiny.tokenizer(), [text])[0]
+        assert torch.allclose(together[row], alone, atol=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learning, "TOKENS_AT_ONCE", 128)
+
+
+@pytest.fixture
+def rows(training_data: Path) -> Examples:
+    return read_mentions(training_data / "mentions" / "train.jsonl")
