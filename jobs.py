@@ -69,8 +69,8 @@ P = TypeVar("P", Topic, Source, Rule)
 LEASE_SLACK = timedelta(seconds=60)
 FIRST_LOOK = timedelta(seconds=75)
 """How long rules wait after a start for sources that were never crawled."""
-PATIENCE_TRIES = 30
-"""How often a crawl's end is written again; with a busy store each try takes seconds."""
+PATIENCE_TRIES = 900
+"""How often a crawl's end is written again, a second or more apart: longer than a server takes to be started again."""
 RELINKED = "relinked"
 """Id of the entry that says which import of customers was followed up."""
 MACHINE_KNOWN_DAYS = 7

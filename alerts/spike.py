@@ -90,7 +90,7 @@ def window(series: Series, *, stop: int, length: int, weeks: int, at_least: int)
     own = _dispersion(series, seen, start, length, weeks)
     doubt = (1 / mean + own) / _worth(weights, length)
     dispersion = own + doubt
-    recent = mean * _recent_ratio(series, seen, start, weeks)
+    recent = _recent_mean(series, seen, start, weeks, mean, length)
     return Window(
         count=count,
         severe=int(series.total("severe", start, stop)[seen].sum()),
@@ -206,15 +206,20 @@ def _dispersion(series: Series, seen: Bools, start: int, length: int, weeks: int
     return min(max(found, MIN_DISPERSION), MAX_DISPERSION)
 
 
-def _recent_ratio(series: Series, seen: Bools, start: int, weeks: int) -> float:
-    """By how much the 12 h before the window ran above the same 12 h of past weeks; at least 1."""
+def _recent_mean(series: Series, seen: Bools, start: int, weeks: int, mean: float, length: int) -> float:
+    """What the window would hold if it ran as far above its mean as the 12 h before it ran above those of past weeks.
+
+    Above by a factor or by so many mentions, whichever is less: the factor of a burst that began at night, when
+    nearly nothing is usual, would explain any count of the morning.
+    """
     now = float(series.total("counts", start - RECENT_SLOTS, start)[seen].sum())
     ends = start - np.arange(1, weeks + 1) * WEEK_SLOTS
     known = (ends - RECENT_SLOTS >= series.first) & (
         series.total("down", ends - RECENT_SLOTS, ends)[seen].sum(axis=0) == 0
     )
     if not known.any():
-        return 1.0
+        return mean
     ends = ends[known]
     usual = float(series.total("counts", ends - RECENT_SLOTS, ends)[seen].sum(axis=0).mean())
-    return max(1.0, (now + 3) / (usual + 3))
+    more = max(0.0, now - usual)
+    return min(mean * (1 + more / (usual + 3)), mean + more * length / RECENT_SLOTS)

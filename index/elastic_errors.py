@@ -58,7 +58,8 @@ def of_connection(error: Exception, settings: StoreSettings) -> StoreError:
             return StoreUnavailable(
                 f"Elasticsearch ({hosts}) 不等回答就断开了连接: 若服务器开了 https, 请把 [store] hosts 写成 https://..."
             )
-        return StoreUnavailable(f"连不上 Elasticsearch ({hosts}): 检查它是否在运行, [store] hosts 是否写对 ({said})")
+        cause = said.rpartition(": ")[2]
+        return StoreUnavailable(f"连不上 Elasticsearch ({hosts}): 检查它是否在运行, [store] hosts 是否写对 ({cause})")
     return StoreUnavailable(f"与 Elasticsearch ({hosts}) 通信出错: {said}")
 
 

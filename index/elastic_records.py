@@ -16,7 +16,7 @@ from elasticsearch import ApiError, ConflictError, NotFoundError
 
 from index.elastic_bulk import Fate, Write, pause
 from index.elastic_errors import of_answer, worth_a_retry
-from index.elastic_rows import key_of, microseconds
+from index.elastic_rows import key_of, microseconds, shortened
 from index.elastic_search import LARGEST_PAGE, Hit, Session
 from index.elastic_text import MATCH_NONE, Clause, among, any_clause, chunks
 from index.models import Record
@@ -219,7 +219,7 @@ def _conflict(record: Record) -> VersionConflict:
 def _document_of(record: Record, writer: str) -> dict[str, Any]:
     return {
         "kind": record.kind_name,
-        "id": record.id,
+        "id": shortened(record.id),
         "version": record.version,
         "writer": writer,
         "body": record.model_dump(mode="json", exclude={"version"}),
@@ -244,9 +244,10 @@ def _comparable(value: Any) -> Any:
     """A value as the server compares it: instants as microseconds, days as text, the rest as itself."""
     if isinstance(value, datetime):
         return microseconds(value)
-    if isinstance(value, Enum):
-        return value.value
-    return value.isoformat() if isinstance(value, date) else value
+    if isinstance(value, date):
+        return value.isoformat()
+    plain = value.value if isinstance(value, Enum) else value
+    return shortened(plain) if isinstance(plain, str) else plain
 
 
 # -------------------------------------------------------------------------------------------- conditions

@@ -15,6 +15,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LONGEST_ID = 512
 """Bytes; a limit of the server."""
+_LONGEST_VALUE = 8_000
+"""Characters; the server takes 32,766 bytes."""
 _LONG = re.compile(r"\S{121,}")
 """The server's whitespace analyzer cuts at 255 units of UTF-16, of which an emoji takes two."""
 KEPT_OF_LONG = 100
@@ -30,6 +32,13 @@ def key_of(name: str) -> str:
     if len(written) <= _LONGEST_ID and not name.startswith("sha256:"):
         return name
     return "sha256:" + hashlib.sha256(written).hexdigest()
+
+
+def shortened(value: str) -> str:
+    """A value as it is searched for: the server refuses long ones, which are here a beginning and a digest instead."""
+    if len(value) <= _LONGEST_VALUE:
+        return value
+    return f"{value[:KEPT_OF_LONG]}#{hashlib.sha256(value.encode()).hexdigest()}"
 
 
 def indexed(words: str) -> str:

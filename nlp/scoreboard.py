@@ -84,11 +84,11 @@ def value_of(line: Line, measured: Measured) -> float | None:
     return value_at(measured["sets"].get(line.data, {}), line.figure)
 
 
-def worse_than(one: Measured, other: Measured, *, by: float = 0.0) -> list[str]:
-    """Lines on which `one` lies more than `by` below `other`, with both figures."""
+def worse_than(one: Measured, other: Measured, *, by: float = 0.0, with_target: bool = False) -> list[str]:
+    """Lines on which `one` lies more than `by` below `other`, with both figures; if asked, of those with a target."""
     found = []
     for line in LINES:
-        if line.figure == POLARITY:
+        if line.figure == POLARITY or (with_target and line.target is None):
             continue
         ours, theirs = value_of(line, one), value_of(line, other)
         if ours is not None and theirs is not None and ours < theirs - by:

@@ -6,7 +6,7 @@ The recipe, stage by stage; each leaves a file in the work folder, so a run that
   reread   the first model and the linear one read the corpora by our guide; what a corpus said counts as
            evidence (nlp/reread.py)
   second   the corpora as they were reread, with the mentions
-  final    the mentions alone, with several seeds, whose weights are averaged
+  final    the mentions alone, with several seeds, whose weights are averaged with those of the second
 A model of ours as the base is trained on from where it stands: the first two stages fall away.
 Temperatures, thresholds and class biases are found on mentions that no stage has seen; then int8 weights are written.
 The float32 weights stay in the work folder (best.pt), to be measured beside them.
@@ -163,7 +163,7 @@ def train(data: Data, base: str, work: Path, say: Callable[[str], None]) -> Work
     for stage in FINAL:
         shop.network.load_state_dict(after_second)
         shop.run(stage, own)
-    shop.network.load_state_dict(_average([work / f"{stage.name}.pt" for stage in FINAL]))
+    shop.network.load_state_dict(_average([work / f"{stage.name}.pt" for stage in (SECOND, *FINAL)]))
     torch.save(shop.network.state_dict(), work / "best.pt")
     say(f"平均: {shop.judged()}")
     return shop
@@ -224,9 +224,9 @@ def calibrated(shop: Workshop) -> Manifest:
     bias = best_class_bias(found.intent.numpy() / temperature["intent"], shop.held.intent)
     return Manifest(
         version=VERSION,
-        temperature=Temperatures(**{head: temperature[head] for head in Temperatures.model_fields}),
-        thresholds=dict(zip(ASPECTS, thresholds.round(3).tolist(), strict=True)),
-        intent_bias=dict(zip(INTENTS, bias.round(3).tolist(), strict=True)),
+        temperature=Temperatures(**{head: round(temperature[head], 3) for head in Temperatures.model_fields}),
+        thresholds=dict(zip(ASPECTS, thresholds.astype(float).round(3).tolist(), strict=True)),
+        intent_bias=dict(zip(INTENTS, bias.astype(float).round(3).tolist(), strict=True)),
     )
 
 
@@ -236,7 +236,7 @@ def learning_curve(data: Data, base: str, work: Path, say: Callable[[str], None]
         torch.manual_seed(SEED)
         network, tokenizer = _fresh(base)
         shop = Workshop(network.to(_device()), tokenizer, work, data.held, say)
-        shop.run(Stage(f"curve{n}", lr=1e-4, n_epochs=3, seed=SEED), data.mentions.take(range(n)))
+        shop.run(Stage(f"curve{n}", lr=1e-4, n_epochs=2, seed=SEED), data.mentions.take(range(n)))
 
 
 def _average(files: Sequence[Path]) -> dict[str, torch.Tensor]:

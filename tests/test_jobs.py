@@ -473,9 +473,7 @@ class RefusingStore(EmbeddedStore):
         return added.model_copy(update={"refused": refused})
 
 
-def test_what_the_store_refuses_lies_whole_in_the_bad_pile_and_is_told_with_the_run(
-    make: Make, tmp_path: Path
-) -> None:
+def test_what_the_store_refuses_lies_whole_in_the_bad_pile_and_is_told_with_the_run(make: Make, tmp_path: Path) -> None:
     settings = make().settings
     store = RefusingStore(settings.store_path)
     service = jobs.Service(settings=settings, store=store, clock=Clock(), name=OWN_NAME)

@@ -18,7 +18,9 @@ from urllib.request import urlopen
 
 import pytest
 
-from settings import ROOT
+from settings import ROOT, StoreSettings
+from tests.index.backends import TemporaryElasticStore
+from tests.servers.elastic import store_settings
 
 PATIENCE_S = 120
 
@@ -97,9 +99,30 @@ def started(folder: Path, *command: str, **environ: str) -> Iterator[Up]:
             up.end()
 
 
-@pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    with started(tmp_path_factory.mktemp("up"), "up") as running:
+@contextmanager
+def on_embedded() -> Iterator[dict[str, str]]:
+    yield {}
+
+
+@contextmanager
+def on_elasticsearch() -> Iterator[dict[str, str]]:
+    """What is to be set, and nothing else."""
+    options = store_settings()
+    yield variables(options)
+    TemporaryElasticStore(options).close()
+
+
+def variables(options: StoreSettings) -> dict[str, str]:
+    """[store] as environment variables."""
+    return {
+        f"WENSHENG_STORE__{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in options.model_dump(mode="json", exclude_defaults=True).items()
+    }
+
+
+@pytest.fixture(scope="module", params=[on_embedded, pytest.param(on_elasticsearch, marks=pytest.mark.es)])
+def up(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    with request.param() as environ, started(tmp_path_factory.mktemp("up"), "up", **environ) as running:
         wait_for(lambda: "闻声已启动" in running.log.read_text(encoding="utf-8"), running.log)
         wait_for(lambda: json.loads(get(running.url("SAMPLE", "/inbox.json"))), running.log)
         yield running

@@ -68,10 +68,15 @@ HOSTILE = (
 
 
 def a_lively_store(path: Path, *, now: datetime | None = None, n: int = 400) -> Store:
+    store = EmbeddedStore(path)
+    fill(store, now=now, n=n)
+    return store
+
+
+def fill(store: Store, *, now: datetime | None = None, n: int = 400) -> None:
     """Everything is made from one seed, relative to now."""
     now = (now or datetime.now(UTC)).astimezone(UTC)
     dice = random.Random(7)
-    store: Store = EmbeddedStore(path)
     store.put_all([*topics(), *sources(now), *runs(now, dice), *customers(now, dice)])
     mentions = [*ordinary(now, dice, n), *crisis(now, dice), hostile(now)]
     store.add_mentions(mentions, now=now)
@@ -80,7 +85,6 @@ def a_lively_store(path: Path, *, now: datetime | None = None, n: int = 400) -> 
     for link in made:
         if link.state == LinkState.LINKED and link.mention_id:
             store.edit_mention(link.mention_id, MentionEdit(customer_id=link.customer_id))
-    return store
 
 
 def topics() -> list[Topic]:

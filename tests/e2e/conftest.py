@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -18,7 +19,10 @@ from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
 from index.embedded import EmbeddedStore
 from index.store import Store
-from tests.dashboard.lively import a_lively_store
+from tests.dashboard.lively import fill
+from tests.index.backends import TemporaryElasticStore
+from tests.servers.elastic import store_settings
+from tests.servers.elastic_proxy import Answer, Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -40,16 +44,82 @@ class Dashboard:
     url: str
     log: Path
     store: Store
+    away: Callable[[], AbstractContextManager[None]]
+    """For a while the dashboard cannot reach its store."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test runs on the embedded store, those marked so on Elasticsearch, too."""
+    if "dashboard" in metafunc.fixturenames:
+        other = [pytest.param(elasticsearch, marks=pytest.mark.es)]
+        stores = [embedded, *(other if metafunc.definition.get_closest_marker("both_stores") else [])]
+        metafunc.parametrize("dashboard", stores, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
-    folder = tmp_path_factory.mktemp("dashboard")
-    a_lively_store(folder / "wensheng.db").close()
-    settings = folder / "settings.toml"
-    settings.write_text(f'[service]\ndata_dir = "{folder}"\nport = {a_free_port()}\n\n[sample]\nenabled = true\n')
-    port = settings.read_text().split("port = ")[1].split()[0]
-    log = folder / "dashboard.log"
+def dashboard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
+    yield from request.param(tmp_path_factory.mktemp("dashboard"))
+
+
+def embedded(folder: Path) -> Iterator[Dashboard]:
+    @contextmanager
+    def away() -> Iterator[None]:
+        file, elsewhere = folder / "wensheng.db", folder / "away.db"
+        file.rename(elsewhere)
+        try:
+            yield
+        finally:
+            elsewhere.rename(file)
+
+    store = EmbeddedStore(folder / "wensheng.db")
+    fill(store)
+    try:
+        with a_dashboard(folder) as (url, log):
+            yield Dashboard(url, log, store, away)
+    finally:
+        store.close()
+
+
+def elasticsearch(folder: Path) -> Iterator[Dashboard]:
+    """Reached through a line that can be cut."""
+    options = store_settings()
+    line = Proxy(options.hosts[0])
+    section = (
+        f'[store]\nbackend = "elasticsearch"\nhosts = ["{line.url}"]\nprefix = "{options.prefix}"\n'
+        "replicas = 0\nretries = 1\n"
+    )
+
+    @contextmanager
+    def away() -> Iterator[None]:
+        line.spoil = cut
+        try:
+            yield
+        finally:
+            line.spoil = whole
+
+    store = TemporaryElasticStore(options)
+    fill(store)
+    try:
+        with a_dashboard(folder, section) as (url, log):
+            yield Dashboard(url, log, store, away)
+    finally:
+        store.close()
+        line.close()
+
+
+def cut(method: str, path: str, answer: Answer) -> None:
+    return None
+
+
+def whole(method: str, path: str, answer: Answer) -> Answer:
+    return answer
+
+
+@contextmanager
+def a_dashboard(folder: Path, section: str = "") -> Iterator[tuple[str, Path]]:
+    """Its URL and its log."""
+    settings, log, port = folder / "settings.toml", folder / "dashboard.log", a_free_port()
+    settings.write_text(f'[service]\ndata_dir = "{folder}"\nport = {port}\n\n[sample]\nenabled = true\n\n{section}')
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WENSHENG_")}
     with log.open("wb") as out:
         process = subprocess.Popen(
@@ -59,14 +129,12 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dashboard]:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    store = EmbeddedStore(folder / "wensheng.db")
     try:
         wait_until_healthy(f"http://127.0.0.1:{port}/healthz", process, log)
-        yield Dashboard(f"http://127.0.0.1:{port}", log, store)
+        yield f"http://127.0.0.1:{port}", log
     finally:
         process.terminate()
         process.wait(20)
-        store.close()
 
 
 def a_free_port() -> int:

@@ -34,6 +34,7 @@ def total(page: Page) -> int:
     return int(line.inner_text().split()[0].replace(",", ""))
 
 
+@pytest.mark.both_stores
 def test_of_two_agents_who_claim_at_once_one_answers_and_the_other_is_told(dashboard: Dashboard, enter: Enter) -> None:
     li, zhou = enter("小李"), enter("小周")
     for page in (li, zhou):
@@ -64,6 +65,7 @@ def test_of_two_agents_who_claim_at_once_one_answers_and_the_other_is_told(dashb
     assert [task.reply_url for task in closed if task.reply_url] == ["https://example.com/reply/1"]
 
 
+@pytest.mark.both_stores
 def test_a_corrected_label_changes_the_figure_that_leads_to_it(dashboard: Dashboard, enter: Enter) -> None:
     page = enter("林岚")
     before = figure(page, "负面")
@@ -106,6 +108,7 @@ def test_doubtful_mentions_are_judged_one_after_the_other_and_leave_the_list(
     assert len(judged) == 2
 
 
+@pytest.mark.both_stores
 def test_a_reload_keeps_the_filter_and_the_sign_in_until_signing_out(dashboard: Dashboard, enter: Enter) -> None:
     page = enter("林岚", "/mentions")
     page.get_by_role("radio", name="近7天").or_(page.get_by_role("button", name="近7天")).first.click()
@@ -170,22 +173,19 @@ def test_several_mentions_are_hidden_together_on_a_phone_and_come_back(dashboard
     assert dashboard.store.count(MentionQuery(hidden="only")) == 0
 
 
-def test_while_the_data_file_is_away_the_page_shows_what_it_knew_and_recovers_by_itself(
+@pytest.mark.both_stores
+def test_while_the_store_is_away_the_page_shows_what_it_knew_and_recovers_by_itself(
     dashboard: Dashboard, enter: Enter
 ) -> None:
     page = enter("林岚")
     settled(page)
     n = figure(page, "提及")
-    file, away = dashboard.log.with_name("wensheng.db"), dashboard.log.with_name("away.db")
-    file.rename(away)
-    try:
+    with dashboard.away():
         page.reload()
         expect(page.get_by_text("数据库连不上")).to_be_visible()
         settled(page)
         assert figure(page, "提及") == n
         expect(page.get_by_text(re.compile("旧数据")).first).to_be_visible()
-    finally:
-        away.rename(file)
     expect(page.get_by_text("数据库连不上")).to_have_count(0, timeout=30_000)
     settled(page)
     assert figure(page, "提及") >= n

@@ -11,7 +11,7 @@ from index.elastic import ElasticStore
 from index.elastic_bulk import Fate, Write
 from index.elastic_rows import document_of, key_of
 from index.elastic_schema import Names, record_fields
-from index.models import Customer, Engagement, MentionEdit, Order, Task
+from index.models import Customer, Engagement, Link, MentionEdit, Order, Task
 from index.store import MentionQuery, QueryError, SchemaError, StoreError, StoreUnavailable, VersionConflict
 from tests.builders import NOW, a_mention, a_record, a_review, ago
 from tests.index.backends import TemporaryElasticStore, elasticsearch
@@ -180,6 +180,14 @@ def test_ids_and_words_longer_than_the_server_takes_are_kept_whole(store):
         assert [each.id for each in store.search(MentionQuery(text=text)).mentions] == [long_id]
     assert store.count(MentionQuery(text="a" * 255)) == 0
     assert store.erase_mentions([long_id]) == 1
+
+
+def test_a_record_is_found_by_a_value_longer_than_the_server_takes(store):
+    persona_id = "weibo:" + "长" * 12_000
+    link = store.put(a_record(Link, id=f"{persona_id}>c1", persona_id=persona_id))
+    assert store.find(Link, {"persona_id": [persona_id, "weibo:other"]}) == [link]
+    assert store.find(Link, {"id": link.id}) == [link] == [store.get(Link, link.id)]
+    assert store.find(Link, {"persona_id": persona_id + "长"}) == []
 
 
 def test_brackets_deeper_than_the_server_takes_are_an_error_of_the_query(store):

@@ -35,6 +35,10 @@ def measured(model: str) -> Measured:
     return measure(load(model, SHIPPED), data, review_below=NlpSettings().review_below, n_rows=floors.N_ROWS)
 
 
+CHANCE = 0.02
+"""Two of the six intents have 16 rows in mentions/test: one more right there moves the macro-F1 by a point."""
+
+
 @cache
 def watched(model: str) -> floors.Floors:
     return floors.figures_with_floors(measured(model))
@@ -61,12 +65,12 @@ def test_every_shipped_model_has_floors() -> None:
     assert set(GATE.floors) == shipped
 
 
-def test_on_no_line_the_linear_model_reads_better() -> None:
+def test_on_no_line_with_a_target_the_linear_model_reads_better_by_more_than_chance() -> None:
     if "transformer" not in GATE.floors:
         pytest.skip("no transformer is shipped")
     if not measured("linear")["sets"]:
         pytest.skip("no data to compare on: they are not beside the project (../shared/data)")
-    assert worse_than(measured("transformer"), measured("linear")) == []
+    assert worse_than(measured("transformer"), measured("linear"), by=CHANCE, with_target=True) == []
 
 
 @pytest.mark.parametrize("name", PROBES)

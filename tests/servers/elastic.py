@@ -94,7 +94,8 @@ class Server:
         assert self._process is not None, "not started"
         found = [self._process.pid]
         for pid in found:
-            found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
         return found[1:]
 
     def stop(self) -> None:
