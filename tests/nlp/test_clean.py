@@ -93,7 +93,7 @@ def test_own_words_are_what_the_writer_adds_or_else_what_is_forwarded(text: str,
 
 def test_the_model_reads_marks_for_names_addresses_and_forwards() -> None:
     read = for_model("臺灣的咖啡１２塊 @小明 http://t.cn/Abc //@小红:好喝 #新品上市# [泪] 😭")
-    assert read == f"台湾的咖啡00块 {NAME_MARK} {URL_MARK} {FORWARD_MARK}好喝 #新品上市# [泪] 😭"
+    assert read == f"台湾的咖啡12块 {NAME_MARK} {URL_MARK} {FORWARD_MARK}好喝 #新品上市# [泪] 😭"
 
 
 def test_a_very_long_text_is_cut_for_the_model() -> None:

@@ -109,3 +109,9 @@ def test_training_twice_gives_the_same_file(training_data: Path, model_file: Pat
 def test_training_without_data_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", str(tmp_path), "--out", str(tmp_path / "x.npz")]) == 1
     assert "train.jsonl" in capsys.readouterr().err
+
+
+def test_a_number_is_a_number_whichever_it_is(classifier: LinearClassifier) -> None:
+    one, other = classifier.probabilities(["咖啡12块", "咖啡95块"])["sentiment"]
+
+    assert one.tolist() == other.tolist()
