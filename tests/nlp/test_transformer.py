@@ -187,3 +187,16 @@ def test_reading_on_a_cpu_loads_neither_torch_nor_transformers(tiny_model: Path)
 def test_the_manifest_survives_being_written(tiny_model: Path) -> None:
     text = (tiny_model / "mentions.json").read_text(encoding="utf-8")
     assert Manifest.model_validate_json(text).thresholds == dict.fromkeys(ASPECTS, 0.5)
+
+
+def test_a_processor_without_vnni_reads_the_same(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = load(tiny_model, device="cpu").logits(tiny.TEXTS)
+    other = tmp_path / "cpuinfo"
+    other.write_text("flags : sse sse2 avx2", encoding="ascii")
+    monkeypatch.setattr(transformer, "CPU_INFO", other)
+
+    found = load(tiny_model, device="cpu").logits(tiny.TEXTS)
+
+    assert np.allclose(found, usual, atol=0.05)
