@@ -7,7 +7,8 @@ searched. What other processes write shows in other searches within a second. Ge
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,14 +48,20 @@ class ElasticStore:
             client.close()
             raise
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What failed may have written a part: the next read asks for a refresh either way."""
+        with errors(self._settings):
+            try:
+                yield
+            finally:
+                self._fresh.written()
+
     # mentions
 
     def add_mentions(self, mentions: Sequence[Mention], *, now: datetime) -> Added:
-        with errors(self._settings):
-            try:
-                return self._writer.add(mentions, now)
-            finally:
-                self._fresh.written()
+        with self._writing():
+            return self._writer.add(mentions, now)
 
     def mentions(self, ids: Collection[str], *, whole: bool = False) -> dict[str, Mention]:
         with errors(self._settings):
@@ -72,11 +79,8 @@ class ElasticStore:
         return len(self._edit(edits))
 
     def _edit(self, edits: Mapping[str, MentionEdit]) -> dict[str, Mention]:
-        with errors(self._settings):
-            try:
-                return self._writer.edit(edits)
-            finally:
-                self._fresh.written()
+        with self._writing():
+            return self._writer.edit(edits)
 
     def search(
         self,
@@ -103,25 +107,16 @@ class ElasticStore:
             return self._reader.find_originals(keys, since=since)
 
     def erase_mentions(self, ids: Collection[str]) -> int:
-        with errors(self._settings):
-            try:
-                return self._writer.erase(set(ids))
-            finally:
-                self._fresh.written()
+        with self._writing():
+            return self._writer.erase(set(ids))
 
     def erase_before(self, published_before: datetime) -> int:
-        with errors(self._settings):
-            try:
-                return erase_before(self._session, self._writer, published_before)
-            finally:
-                self._fresh.written()
+        with self._writing():
+            return erase_before(self._session, self._writer, published_before)
 
     def restore_mentions(self, mentions: Sequence[Mention], *, replace: bool = True) -> Added:
-        with errors(self._settings):
-            try:
-                return self._writer.restore(mentions, replace=replace)
-            finally:
-                self._fresh.written()
+        with self._writing():
+            return self._writer.restore(mentions, replace=replace)
 
     # records
 

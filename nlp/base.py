@@ -17,17 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from index.text import fold
 from nlp.classifier import NlpError
 from nlp.clean import FORWARD_MARK, NAME_MARK, URL_MARK
+from nlp.heads import Floats
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import BertModel
-
-Floats = NDArray[np.float32]
 
 MAGIC = b"E5S1"
 BLOCK = 32

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-Floats = NDArray[np.float32]
+from nlp.heads import Floats
 
 USUAL_THRESHOLD = 0.35
 """Probability from which an aspect counts, before its own best is looked for."""

@@ -19,10 +19,8 @@ from numpy.typing import NDArray
 from index.models import ASPECTS
 from nlp.classifier import NlpError
 from nlp.clean import for_model
-from nlp.heads import INTENTS, SENTIMENTS, SEVERITIES
+from nlp.heads import INTENTS, SENTIMENTS, SEVERITIES, Floats
 from nlp.rows import CATEGORIES
-
-Floats = NDArray[np.float32]
 
 CLASSES: Mapping[str, Sequence[Any]] = {"sentiment": SENTIMENTS, "intent": INTENTS, "severity": SEVERITIES}
 
@@ -95,7 +93,7 @@ def read_mentions(file: Path) -> Examples:
 
     Where a row has no polarity by aspect, a clear sentiment of the whole text stands for it.
     """
-    rows = list(_json_lines(file))
+    rows = list(json_lines(file))
     try:
         found = empty([for_model(row["text"]) for row in rows], [row.get("source", "") for row in rows])
         for place, row in enumerate(rows):
@@ -114,7 +112,7 @@ def read_mentions(file: Path) -> Examples:
 def read_unlabelled(file: Path, without: set[str]) -> Examples:
     """Texts that nobody has labelled, but for those in `without`."""
     try:
-        texts = [for_model(row["text"]) for row in _json_lines(file)]
+        texts = [for_model(row["text"]) for row in json_lines(file)]
     except (KeyError, TypeError) as e:
         raise NlpError(f"训练数据 {file} 里有一行缺少字段: {e}") from e
     new = [text for text in dict.fromkeys(texts) if text not in without]
@@ -124,7 +122,7 @@ def read_unlabelled(file: Path, without: set[str]) -> Examples:
 def read_corpora(file: Path) -> Examples:
     """The public corpora with their own labels."""
     try:
-        pairs = [(for_model(row["t"]), row) for row in _json_lines(file)]
+        pairs = [(for_model(row["t"]), row) for row in json_lines(file)]
         found = empty([text for text, _ in pairs], [row["src"] for _, row in pairs])
         for place, (_, row) in enumerate(pairs):
             weight = float(row.get("w", 1.0))
@@ -164,7 +162,8 @@ def _set_judged_polarity(found: Examples, place: int, pairs: Sequence[Sequence[A
         found.polarity[place, at] = np.bincount(polarities, minlength=3) / len(polarities)
 
 
-def _json_lines(file: Path) -> Iterator[dict[str, Any]]:
+def json_lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Raises NlpError that names the file, and the line that is no JSON."""
     if not file.is_file():
         raise NlpError(f"找不到训练数据 {file}; --data 应指向含有 mentions/ 和 corpora/ 的目录")
     with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:

@@ -24,6 +24,8 @@ SLICES = {
 }
 """Where each head stands in a row of logits; polarity, which not every model has, holds three per aspect."""
 
+N_LOGITS = SLICES["polarity"].stop
+
 
 def labels_of(
     probable: Mapping[str, Floats], aspects: Sequence[tuple[Aspect, ...]], model_version: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nlp.batches import batches, padded
 from nlp.brands import BRANDS
 from nlp.classifier import NlpError
 from nlp.examples import Examples, empty, joined
@@ -107,7 +107,7 @@ def learn(
             if step <= done:
                 continue
             torch.manual_seed(stage.seed * _SEEDS_APART + step)
-            ids, mask = _padded(batch.ids, device)
+            ids, mask = _on(device, batch.ids)
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 found = network(ids, mask)
             loss = _loss(Logits.of(found), batch.examples) / texts_per_batch
@@ -136,18 +136,13 @@ def learn(
 def logits_of(network: Network, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
     """Logits (n, N_LOGITS) of every text, as training sees it."""
     encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-    order = sorted(range(len(texts)), key=lambda row: len(encoded[row]))
-    found: list[Tensor] = []
+    cut = list(batches([len(ids) for ids in encoded], 2 * TOKENS_AT_ONCE, padded_to=PADDED_TO))
     network.eval()
     device = next(network.parameters()).device
     with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
-        found.extend(
-            network(*_padded([encoded[row] for row in rows], device)).float().cpu()
-            for rows in _cut(order, [len(ids) for ids in encoded], 2 * TOKENS_AT_ONCE)
-        )
-    together = torch.cat(found)
+        together = torch.cat([network(*_on(device, [encoded[row] for row in rows])).float().cpu() for rows in cut])
     result = torch.empty_like(together)
-    result[torch.tensor(order)] = together
+    result[torch.tensor([row for rows in cut for row in rows])] = together
     return result
 
 
@@ -209,35 +204,16 @@ def _batches(examples: Examples, stage: Stage, epoch: int, tokenizer: Tokenizer)
         part = _with_composed(part, stage.share_composed, chance)
         texts = [_roughened(text, chance) for text in part.texts]
         encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-        lengths = [len(ids) for ids in encoded]
-        cut = list(_cut(sorted(range(len(lengths)), key=lengths.__getitem__), lengths, TOKENS_AT_ONCE))
+        cut = list(batches([len(ids) for ids in encoded], TOKENS_AT_ONCE, padded_to=PADDED_TO))
         for place in chance.permutation(len(cut)):
             rows = cut[place]
             yield _Batch(part.take(rows), [encoded[row] for row in rows])
 
 
-def _cut(order: list[int], lengths: list[int], tokens: int) -> Iterator[list[int]]:
-    """Runs of `order`, sorted by length, that fill at most so many tokens when padded."""
-    rows: list[int] = []
-    for row in order:
-        longest = math.ceil(lengths[row] / PADDED_TO) * PADDED_TO
-        if rows and (len(rows) + 1) * longest > tokens:
-            yield rows
-            rows = []
-        rows.append(row)
-    if rows:
-        yield rows
-
-
-def _padded(encoded: list[list[int]], device: torch.device) -> tuple[Tensor, Tensor]:
+def _on(device: torch.device, encoded: list[list[int]]) -> tuple[Tensor, Tensor]:
     # Few shapes: the kernels of each are made once and kept.
-    longest = math.ceil(max(map(len, encoded)) / PADDED_TO) * PADDED_TO
-    ids = torch.ones((len(encoded), longest), dtype=torch.long)
-    mask = torch.zeros((len(encoded), longest), dtype=torch.long)
-    for row, of_one in enumerate(encoded):
-        ids[row, : len(of_one)] = torch.tensor(of_one)
-        mask[row, : len(of_one)] = 1
-    return ids.to(device), mask.to(device)
+    ids, mask = padded(encoded, padded_to=PADDED_TO)
+    return torch.from_numpy(ids).long().to(device), torch.from_numpy(mask).long().to(device)
 
 
 def _roughened(text: str, chance: np.random.Generator) -> str:

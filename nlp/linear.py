@@ -17,19 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from index.models import ASPECTS, Aspect, Labels
+from index.models import Aspect, Labels
 from nlp.classifier import NlpError
 from nlp.clean import for_model
 from nlp.features import FEATURES_VERSION, N_BUCKETS, matrix
-from nlp.heads import Floats, aspects_of, labels_of
+from nlp.heads import SLICES, Floats, aspects_of, labels_of
 
-HEADS = {
-    "sentiment": slice(0, 3),
-    "intent": slice(3, 9),
-    "severity": slice(9, 12),
-    "aspects": slice(12, 12 + len(ASPECTS)),
-}
-N_COLUMNS = 12 + len(ASPECTS)
+HEADS = {head: SLICES[head] for head in ("sentiment", "intent", "severity", "aspects")}
+N_COLUMNS = SLICES["aspects"].stop
 FILE = Path(__file__).parent / "model" / "linear.npz"
 
 _AT_ONCE = 1000

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from transformers import BertModel
 
 N_CLASSES = {"sentiment": len(SENTIMENTS), "intent": len(INTENTS), "severity": len(SEVERITIES)}
-N_LOGITS = 12 + 4 * len(ASPECTS)
 DROPOUT = 0.1
 
 

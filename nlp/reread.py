@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from nlp.examples import CLASSES, Examples
-
-Floats = NDArray[np.float32]
+from nlp.heads import Floats
 
 N_COMMON = 60.0
 """How many rows the rate over all corpora weighs against the rows of one source."""

@@ -12,10 +12,11 @@ import torch
 from onnx import numpy_helper
 
 from nlp import manifest as manifests
+from nlp.batches import Numbers
 from nlp.classifier import NlpError
 from nlp.heads import Floats
 from nlp.network import Network, make_encoder
-from nlp.transformer import Numbers, Reader
+from nlp.transformer import Reader
 
 if TYPE_CHECKING:
     from transformers import BertModel

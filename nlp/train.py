@@ -24,13 +24,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from index.models import ASPECTS
 from nlp import manifest as manifests
 from nlp.base import read_base
-from nlp.calibration import best_class_bias, best_temperature, best_thresholds
+from nlp.calibration import best_class_bias, best_temperature, best_thresholds, f1
 from nlp.classifier import NlpError
 from nlp.examples import Examples, joined, read_corpora, read_mentions, read_unlabelled
 from nlp.export import export
@@ -251,15 +250,11 @@ def figures(found: Logits, true: Examples) -> dict[str, float]:
         target = getattr(true, head).argmax(axis=1)
         guess = getattr(found, head).numpy().argmax(axis=1)
         shown[head] = float((target == guess).mean())
-        shown[f"{head} F1"] = float(np.mean([_f1(target == one, guess == one) for one in np.unique(target)]))
+        shown[f"{head} F1"] = float(np.mean([f1(target == one, guess == one) for one in np.unique(target)]))
         if head == "severity":
-            shown["severity>=1 F1"] = _f1(target > 0, guess > 0)
-    shown["aspects F1"] = _f1(true.aspects > 0.5, found.aspects.numpy() > -0.4)
+            shown["severity>=1 F1"] = float(f1(target > 0, guess > 0))
+    shown["aspects F1"] = float(f1(true.aspects.ravel() > 0.5, found.aspects.numpy().ravel() > -0.4))
     return shown
-
-
-def _f1(true: NDArray[np.bool_], found: NDArray[np.bool_]) -> float:
-    return float(2 * (true & found).sum() / max(1, true.sum() + found.sum()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

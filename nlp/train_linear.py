@@ -9,14 +9,11 @@ temperatures and thresholds and to report figures; the weights that are written 
 from __future__ import annotations
 
 import argparse
-import gzip
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +25,11 @@ from index.models import ASPECTS, Intent, Sentiment
 from nlp.calibration import best_temperature, best_thresholds_one_by_one, f1
 from nlp.classifier import NlpError
 from nlp.clean import for_model
+from nlp.examples import json_lines
 from nlp.features import N_BUCKETS, buckets, matrix
-from nlp.heads import INTENTS, SENTIMENTS
+from nlp.heads import INTENTS, SENTIMENTS, Floats
 from nlp.linear import FILE, HEADS, N_COLUMNS, LinearClassifier, Weights, load, save
 
-Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 VERSION = "linear-2026.11.1"
@@ -70,7 +67,7 @@ class Examples:
 
 
 def read_mentions(file: Path) -> Examples:
-    rows = _json_lines(file)
+    rows = list(json_lines(file))
     try:
         return Examples(
             texts=[for_model(row["text"]) for row in rows],
@@ -100,7 +97,7 @@ def read_corpora(file: Path, without: set[str]) -> Examples:
     """The public corpora but for the texts that were labelled by hand."""
     no_aspects = [_UNKNOWN] * len(ASPECTS)
     try:
-        read = [(for_model(row["t"]), row) for row in _json_lines(file)]
+        read = [(for_model(row["t"]), row) for row in json_lines(file)]
         rows = [row for text, row in read if text not in without]
         return Examples(
             texts=[text for text, _ in read if text not in without],
@@ -304,19 +301,6 @@ def _document_counts(texts: Sequence[str]) -> Ints:
         once = np.unique(rows.astype(np.int64) * N_BUCKETS + hashed) % N_BUCKETS
         counts += np.bincount(once, minlength=N_BUCKETS)
     return counts
-
-
-def _json_lines(file: Path) -> list[dict[str, Any]]:
-    if not file.is_file():
-        raise NlpError(f"找不到训练数据 {file}; --data 应指向含有 mentions/ 和 corpora/ 的目录")
-    rows = []
-    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError as e:
-                raise NlpError(f"{file} 第 {number} 行不是有效的 JSON: {e}") from e
-    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

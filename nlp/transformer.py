@@ -10,32 +10,29 @@ import ctypes
 import hashlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from index.models import ASPECTS, Labels
 from nlp import manifest as manifests
+from nlp.batches import Numbers, batches, padded
 from nlp.classifier import NlpError
 from nlp.clean import for_model
-from nlp.heads import INTENTS, SENTIMENTS, SLICES, Floats, aspects_of, labels_of
+from nlp.heads import INTENTS, N_LOGITS, SENTIMENTS, SLICES, Floats, aspects_of, labels_of
 from nlp.manifest import Manifest
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Numbers = NDArray[np.int32]
 Reader = Callable[[Numbers, Numbers], Floats]
 """Piece numbers (n, longest) and a mask of 1 for every piece -> logits (n, N_LOGITS)."""
 
-N_LOGITS = SLICES["polarity"].stop
-PAD = 1
 CPU_INFO = Path("/proc/cpuinfo")
 TOKENS_ON_CPU = 512
 TOKENS_ON_GPU = 8192
@@ -113,9 +110,9 @@ class TransformerClassifier:
     def _read_different(self, texts: list[str]) -> Floats:
         encoded = [self._fitting(encoding.ids) for encoding in self._tokenizer.encode_batch(texts)]
         found = np.empty((len(texts), N_LOGITS), dtype=np.float32)
-        batches = list(_batches([len(ids) for ids in encoded], self._tokens_at_once))
-        padded = [_padded([encoded[row] for row in rows]) for rows in batches]
-        for rows, logits in zip(batches, self._pool.map(self._reader, *zip(*padded, strict=True)), strict=True):
+        cut = list(batches([len(ids) for ids in encoded], self._tokens_at_once))
+        inputs = [padded([encoded[row] for row in rows]) for rows in cut]
+        for rows, logits in zip(cut, self._pool.map(self._reader, *zip(*inputs, strict=True)), strict=True):
             found[rows] = logits
         return found
 
@@ -225,25 +222,3 @@ def _has_cuda_driver() -> bool:
     except OSError:
         return False
     return True
-
-
-def _batches(lengths: list[int], tokens: int) -> Iterator[list[int]]:
-    """Rows in order of length, so many together as fill at most so many tokens when padded."""
-    rows: list[int] = []
-    for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if rows and (len(rows) + 1) * lengths[row] > tokens:
-            yield rows
-            rows = []
-        rows.append(row)
-    if rows:
-        yield rows
-
-
-def _padded(encoded: list[list[int]]) -> tuple[Numbers, Numbers]:
-    longest = max(map(len, encoded))
-    ids = np.full((len(encoded), longest), PAD, dtype=np.int32)
-    mask = np.zeros((len(encoded), longest), dtype=np.int32)
-    for row, of_one in enumerate(encoded):
-        ids[row, : len(of_one)] = of_one
-        mask[row, : len(of_one)] = 1
-    return ids, mask

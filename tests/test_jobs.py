@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from threading import Timer
@@ -39,27 +38,14 @@ from index.models import (
     Topic,
 )
 from index.store import Added, MentionQuery
-from settings import RetentionSettings, RuleSettings, ServiceSettings, Settings, SourceSettings, TopicSettings
+from settings import RetentionSettings, RuleSettings, SourceSettings, TopicSettings
 from tests.builders import NOW, a_mention, a_persona, a_record, ago
+from tests.services import OWN_NAME, Clock, Make, services
 
-OWN_NAME = f"here:{os.getpid()}:{jobs._started(os.getpid())}"
 TOPICS = (
     TopicSettings(id="shanlan", name="山岚咖啡", kind="brand", query="山岚咖啡", exclude=("山岚缭绕",)),
     TopicSettings(id="scenery", name="风景", kind="industry", query="山岚"),
 )
-
-
-@dataclass
-class Clock:
-    """A clock that tests set."""
-
-    at: datetime = field(default=NOW)
-
-    def __call__(self) -> datetime:
-        return self.at
-
-
-Make = Callable[..., jobs.Service]
 
 
 @pytest.fixture
@@ -69,19 +55,8 @@ def clock() -> Clock:
 
 @pytest.fixture
 def make(tmp_path: Path, clock: Clock) -> Iterator[Make]:
-    """Services over one store file, each like a process of its own."""
-    stores: list[EmbeddedStore] = []
-
-    def made(name: str = OWN_NAME, **sections: object) -> jobs.Service:
-        settings = Settings(service=ServiceSettings(data_dir=tmp_path), **{"topics": TOPICS, **sections})
-        stores.append(EmbeddedStore(settings.store_path))
-        service = jobs.Service(settings=settings, store=stores[-1], clock=clock, name=name)
-        jobs.provision(service)
-        return service
-
-    yield made
-    for store in stores:
-        store.close()
+    with services(tmp_path, clock, topics=TOPICS) as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ import pytest
 import jobs
 import labelling
 import rereading
-from index.embedded import EmbeddedStore
 from index.models import (
     Alert,
     Intent,
@@ -31,20 +29,12 @@ from index.store import MentionQuery
 from nlp.classifier import Classifier, NlpError
 from nlp.linear import LinearClassifier, load
 from nlp.load import Loaded
-from settings import ServiceSettings, Settings, TopicSettings
+from settings import Settings, TopicSettings
 from tests.builders import NOW, a_mention, a_review, ago, some_labels
+from tests.services import Clock, Make, services
 
-NAME = f"here:{os.getpid()}:{jobs._started(os.getpid())}"
 COMPLAINT = "山岚咖啡的店员骂人，投诉没人管，要求退款"
 OLD = some_labels("neutral", "other", model_version="old-1")
-
-
-@dataclass
-class Clock:
-    at: datetime = field(default=NOW)
-
-    def __call__(self) -> datetime:
-        return self.at
 
 
 @dataclass
@@ -82,25 +72,11 @@ def clock() -> Clock:
     return Clock()
 
 
-Make = Callable[..., jobs.Service]
-
-
 @pytest.fixture
 def make(tmp_path: Path, clock: Clock) -> Iterator[Make]:
-    """Workers over one store file, each like a process of its own."""
-    stores: list[EmbeddedStore] = []
     topics = (TopicSettings(id="shanlan", name="山岚咖啡", kind="brand", query="山岚咖啡"),)
-    settings = Settings(service=ServiceSettings(data_dir=tmp_path), topics=topics)
-
-    def made(name: str = NAME) -> jobs.Service:
-        stores.append(EmbeddedStore(settings.store_path))
-        service = jobs.Service(settings=settings, store=stores[-1], clock=clock, name=name)
-        jobs.provision(service)
-        return service
-
-    yield made
-    for store in stores:
-        store.close()
+    with services(tmp_path, clock, topics=topics) as made:
+        yield made
 
 
 def filled(service: jobs.Service, *mentions: Mention) -> None:

@@ -14,11 +14,11 @@ import worker
 from crawlers.spool import SpoolWriter, pending
 from doctor import _workers
 from index import workers
-from index.embedded import EmbeddedStore
 from index.models import ReaderState, Source, WorkerState
 from index.store import MentionQuery
-from settings import ServiceSettings, Settings, SettingsError, SourceSettings, TopicSettings, WorkerRole, load
+from settings import SettingsError, SourceSettings, TopicSettings, WorkerRole, load
 from tests.builders import NOW, a_mention, a_record, ago
+from tests.services import Clock, Make, services
 
 TOPIC = TopicSettings(id="shanlan", name="山岚咖啡", kind="brand", query="山岚咖啡")
 SOURCE = SourceSettings.model_validate(
@@ -26,31 +26,14 @@ SOURCE = SourceSettings.model_validate(
 )
 
 
-class Made:
-    """Services over one folder, as on one machine."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.stores = folder, list[EmbeddedStore]()
-
-    def service(self, *roles: WorkerRole, name: str = "here:1:1") -> jobs.Service:
-        settings = Settings(
-            service=ServiceSettings(data_dir=self.folder),
-            topics=(TOPIC,),
-            sources=(SOURCE,),
-            worker={"roles": roles},  # type: ignore[arg-type]
-        )
-        self.stores.append(EmbeddedStore(settings.store_path))
-        made = jobs.Service(settings=settings, store=self.stores[-1], clock=lambda: NOW, name=name)
-        jobs.provision(made)
-        return made
-
-
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Made]:
-    machine = Made(tmp_path)
-    yield machine
-    for store in machine.stores:
-        store.close()
+def made(tmp_path: Path) -> Iterator[Make]:
+    with services(tmp_path, Clock(), topics=(TOPIC,), sources=(SOURCE,)) as make:
+        yield make
+
+
+def with_roles(made: Make, *roles: WorkerRole, name: str = "here:1:1") -> jobs.Service:
+    return made(name, worker={"roles": roles})
 
 
 def spooled(service: jobs.Service) -> None:
@@ -69,8 +52,8 @@ def test_who_crawls_ingests_its_own_spool() -> None:
     assert {worker.ingest, worker.sweep, worker.check_model} <= set(worker.JOBS[role])
 
 
-def test_a_worker_that_only_decides_neither_crawls_nor_ingests_nor_loads_a_model(made: Made) -> None:
-    service = made.service("decide")
+def test_a_worker_that_only_decides_neither_crawls_nor_ingests_nor_loads_a_model(made: Make) -> None:
+    service = with_roles(made, "decide")
     spooled(service)
     worker.work_until_idle(service)
     assert pending(service.settings.spool_dir)
@@ -80,8 +63,8 @@ def test_a_worker_that_only_decides_neither_crawls_nor_ingests_nor_loads_a_model
     assert not service.store.find(ReaderState)
 
 
-def test_a_worker_that_only_crawls_ingests_and_leaves_the_rules(made: Made) -> None:
-    service = made.service("crawl")
+def test_a_worker_that_only_crawls_ingests_and_leaves_the_rules(made: Make) -> None:
+    service = with_roles(made, "crawl")
     spooled(service)
     worker.work_until_idle(service)
     assert not pending(service.settings.spool_dir)
@@ -108,8 +91,8 @@ def test_a_role_is_filled_by_a_worker_that_spoke_lately_and_by_no_other() -> Non
     assert workers.unfilled([], NOW) == get_args(WorkerRole)
 
 
-def test_a_worker_says_that_it_is_there_and_takes_it_back_at_its_end(made: Made) -> None:
-    service = made.service("crawl", name="a:1:1")
+def test_a_worker_says_that_it_is_there_and_takes_it_back_at_its_end(made: Make) -> None:
+    service = with_roles(made, "crawl", name="a:1:1")
     worker.tell_presence(service)
     worker.tell_presence(service)
     (state,) = service.store.find(WorkerState)
@@ -118,21 +101,21 @@ def test_a_worker_says_that_it_is_there_and_takes_it_back_at_its_end(made: Made)
     assert not service.store.find(WorkerState)
 
 
-def test_workers_that_fell_silent_long_ago_are_forgotten(made: Made) -> None:
-    service = made.service("decide")
+def test_workers_that_fell_silent_long_ago_are_forgotten(made: Make) -> None:
+    service = with_roles(made, "decide")
     service.store.put_all([a_record(WorkerState, checked_at=NOW - timedelta(days=8))])
     jobs.housekeep(service)
     assert not service.store.find(WorkerState)
 
 
-def test_doctor_names_the_role_that_nobody_has(made: Made) -> None:
-    service = made.service("crawl", "read", name="a:1:1")
+def test_doctor_names_the_role_that_nobody_has(made: Make) -> None:
+    service = with_roles(made, "crawl", "read", name="a:1:1")
     (none,) = _workers(service.settings, service.store, NOW)
     assert (none.status, none.finding) == ("warning", "没有工作进程在运行")
     worker.tell_presence(service)
     (missing,) = _workers(service.settings, service.store, NOW)
     assert missing.status == "warning"
     assert "decide" in missing.mend
-    worker.tell_presence(made.service("decide", name="b:1:1"))
+    worker.tell_presence(with_roles(made, "decide", name="b:1:1"))
     (fine,) = _workers(service.settings, service.store, NOW)
     assert fine.status == "ok"

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from index.models import ASPECTS
 from nlp import transformer
-from nlp.heads import SLICES, Floats
+from nlp.batches import Numbers
+from nlp.heads import N_LOGITS, SLICES, Floats
 from nlp.manifest import Manifest
-from nlp.transformer import N_LOGITS, Numbers, TransformerClassifier, load
+from nlp.transformer import TransformerClassifier, load
 from settings import ROOT
 from tests.nlp import tiny
 
