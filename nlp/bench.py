@@ -111,9 +111,10 @@ def _measured(name: str, model: Path, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _transformer(model: Path) -> Read:
+    from nlp.linear import load as load_linear
     from nlp.transformer import load
 
-    return load(model, device="cpu").read
+    return load(model, linear=load_linear(model / LINEAR), device="cpu").read
 
 
 def _linear(model: Path) -> Read:

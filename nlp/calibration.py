@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from nlp.heads import Floats
@@ -34,6 +34,22 @@ def best_temperature(logits: NDArray[Any], truth: NDArray[Any], *, single: bool)
         return float((np.logaddexp(0, scaled) - truth * scaled).sum())
 
     return float(np.exp(minimize_scalar(loss, bounds=(-2, 2), method="bounded").x))
+
+
+def best_pool(logits: NDArray[Any], other: NDArray[Any], truth: NDArray[Any], *, single: bool) -> tuple[float, float]:
+    """Temperature and share for the least log loss of logits / temperature + share x other.
+
+    other: evidence of a second model (nlp/pool.py).
+    """
+
+    def loss(at: NDArray[np.float64]) -> float:
+        pooled = logits / np.exp(at[0]) + at[1] * other
+        if single:
+            return float(-(truth * log_softmax(pooled, axis=1)).sum())
+        return float((np.logaddexp(0, pooled) - truth * pooled).sum())
+
+    found = minimize(loss, [0.5, 0.3], method="L-BFGS-B", bounds=[(-2, 2), (0, 2)]).x
+    return float(np.exp(found[0])), float(found[1])
 
 
 def best_thresholds(

@@ -12,7 +12,7 @@ import pickle
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nlp import floors
 from nlp.classifier import NlpError
@@ -21,6 +21,9 @@ from nlp.load import LINEAR, SHIPPED
 from nlp.rows import CLASSES, read_rows
 from nlp.scoreboard import ENGLISH, Measured, measure, tables, worse_than
 from settings import NlpSettings
+
+if TYPE_CHECKING:
+    from nlp.linear import LinearClassifier
 
 MODELS = ("transformer", "float32", "linear", "snownlp")
 SHIPPED_MODELS = ("transformer", "linear")
@@ -38,22 +41,25 @@ def load(name: str, folder: Path, trained: Path | None = None) -> Reader:
 
     Raises NlpError with what is missing.
     """
-    if name == "transformer":
-        from nlp.transformer import load as load_transformer
-
-        return load_transformer(folder, device="cpu")
-    if name == "float32":
-        return _in_float32(folder, trained)
-    if name == "linear":
+    if name in ("transformer", "float32", "linear"):
         from nlp.linear import load as load_linear
 
-        return load_linear(folder / LINEAR)
+        linear = load_linear(folder / LINEAR)
+        if name == "linear":
+            return linear
+        return _in_float32(folder, trained, linear) if name == "float32" else _transformer(folder, linear)
     from nlp.peers import SnowNlp
 
     return SnowNlp()
 
 
-def _in_float32(folder: Path, trained: Path | None) -> Reader:
+def _transformer(folder: Path, linear: LinearClassifier) -> Reader:
+    from nlp.transformer import load as load_transformer
+
+    return load_transformer(folder, linear=linear, device="cpu")
+
+
+def _in_float32(folder: Path, trained: Path | None, linear: LinearClassifier) -> Reader:
     if trained is None:
         raise NlpError("float32 需要 --trained: 训练写下的未量化权重 (.pt)")
     import torch
@@ -74,7 +80,7 @@ def _in_float32(folder: Path, trained: Path | None) -> Reader:
         network.load_state_dict(state)
     except (OSError, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as e:
         raise NlpError(f"权重文件 {trained} 读不了, 或不是 {folder} 里那个网络的: {e}") from e
-    reader = in_float32(network, Tokenizer.from_file(str(folder / manifest.TOKENIZER)), made)
+    reader = in_float32(network, Tokenizer.from_file(str(folder / manifest.TOKENIZER)), made, linear)
     reader.version += " float32"
     return reader
 

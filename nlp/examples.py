@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,15 @@ class Examples:
         """The same with every target weighing so much."""
         arrays = {name: getattr(self, name) * np.float32(weight) for name in _ARRAYS if name != "aspects"}
         return Examples(self.texts, self.sources, aspects=self.aspects, **arrays)
+
+    def smoothed(self, share: float) -> Examples:
+        """The same with so much of every class label spread over all classes: no single reader is that sure."""
+        classes = {}
+        for head in CLASSES:
+            target = getattr(self, head)
+            weight = target.sum(axis=1, keepdims=True)
+            classes[head] = ((1 - share) * target + share * weight / target.shape[1]).astype(np.float32)
+        return replace(self, **classes)
 
 
 _ARRAYS = tuple(field.name for field in fields(Examples) if field.name not in ("texts", "sources"))

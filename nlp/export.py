@@ -16,6 +16,7 @@ from nlp.transformer import TOKENS_ON_CPU, TransformerClassifier
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from nlp.linear import LinearClassifier
     from nlp.network import Network
 
 MOST_BYTES = 40_000_000
@@ -40,12 +41,14 @@ def export(network: Network, tokenizer: Tokenizer, manifest: Manifest, folder: P
     return whole
 
 
-def in_float32(network: Network, tokenizer: Tokenizer, manifest: Manifest) -> TransformerClassifier:
+def in_float32(
+    network: Network, tokenizer: Tokenizer, manifest: Manifest, linear: LinearClassifier | None = None
+) -> TransformerClassifier:
     """The network as it was trained, to be measured beside its int8 files."""
     from nlp.torch_reader import reader
 
     return TransformerClassifier(
-        manifest, _plain(tokenizer), reader(network.eval(), "cpu"), tokens_at_once=TOKENS_ON_CPU
+        manifest, _plain(tokenizer), reader(network.eval(), "cpu"), tokens_at_once=TOKENS_ON_CPU, linear=linear
     )
 
 

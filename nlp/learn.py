@@ -66,13 +66,19 @@ _LATIN_SIGNS = "abcdeefghiiklmnoooprstuvxyz"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one stage does. lr is that of the top layer of the encoder; it rises, then falls to nothing."""
+    """What one stage does.
+
+    lr is that of the top layer of the encoder; it rises, then falls to nothing. dropout: in the encoder, behind every
+    layer; that of the heads always stays. share_swapped: of the texts whose brands get another name.
+    """
 
     name: str
     lr: float
     n_epochs: int
     seed: int
     share_composed: float = 0.05
+    dropout: float = 0.0
+    share_swapped: float = 0.3
 
 
 def learn(
@@ -98,6 +104,7 @@ def learn(
         done = state["done"]
         say(f"{stage.name}: 从第 {done} 步继续")
     network.train()
+    _set_dropout(network, stage.dropout)
     texts_per_batch = len(examples) * stage.n_epochs / n_steps
     began = shown = kept_at = time.monotonic()
     step, running = 0, []
@@ -170,6 +177,13 @@ def _save(
     fresh.replace(file)
 
 
+def _set_dropout(network: Network, share: float) -> None:
+    """Behind the parts of every layer, not between the words: masks of all pairs of words cost too much on a CPU."""
+    for name, module in network.encoder.named_modules():
+        if name.endswith(("output.dropout", "embeddings.dropout")):
+            module.p = share
+
+
 def _groups(network: Network, lr: float) -> list[dict[str, object]]:
     """Parameters by depth: the deeper, the slower; norms and biases are not decayed."""
     depth = network.encoder.config.num_hidden_layers
@@ -202,7 +216,7 @@ def _batches(examples: Examples, stage: Stage, epoch: int, tokenizer: Tokenizer)
     for start in range(0, len(order), SORTED_AT_ONCE):
         part = examples.take(order[start : start + SORTED_AT_ONCE])
         part = _with_composed(part, stage.share_composed, chance)
-        texts = [_roughened(text, chance) for text in part.texts]
+        texts = [_roughened(text, chance, stage.share_swapped) for text in part.texts]
         encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
         cut = list(batches([len(ids) for ids in encoded], TOKENS_AT_ONCE, padded_to=PADDED_TO))
         for place in chance.permutation(len(cut)):
@@ -216,7 +230,7 @@ def _on(device: torch.device, encoded: list[list[int]]) -> tuple[Tensor, Tensor]
     return torch.from_numpy(ids).long().to(device), torch.from_numpy(mask).long().to(device)
 
 
-def _roughened(text: str, chance: np.random.Generator) -> str:
+def _roughened(text: str, chance: np.random.Generator, share_swapped: float) -> str:
     """The text as somebody else might have typed it; means the same."""
     dice = chance.random(5)
     if dice[0] < 0.25:
@@ -228,7 +242,7 @@ def _roughened(text: str, chance: np.random.Generator) -> str:
     if dice[3] < 0.1:
         for proper, slang in _SOUNDS_LIKE:
             text = text.replace(proper, slang)
-    if dice[4] < 0.3:
+    if dice[4] < share_swapped:
         text = _of_other_brands(text, chance)
     return text
 

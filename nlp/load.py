@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nlp.classifier import Classifier, NlpError
 from settings import Settings
+
+if TYPE_CHECKING:
+    from nlp.linear import LinearClassifier
 
 SHIPPED = Path(__file__).parent / "model"
 LINEAR = "linear.npz"
@@ -26,17 +28,21 @@ class Loaded:
 def load_classifier(settings: Settings) -> Loaded:
     """The transformer trained at home (data_dir/model/) or shipped (nlp/model/), else the linear model.
 
-    Raises NlpError with what is wrong with every model if none can be used.
+    The transformer reads together with the linear model, or alone where that is missing or damaged. Raises NlpError
+    with what is wrong with every model if none can be used.
     """
+    linear, of_linear = _linear(settings)
     reasons = []
-    for load in _candidates(settings):
+    for folder in _folders(settings):
         try:
-            classifier = load()
+            transformer = _transformer(folder, linear, settings)
         except NlpError as e:
             reasons.append(str(e))
         else:
-            return Loaded(classifier, "; ".join(reasons) or None)
-    raise NlpError("; ".join(reasons))
+            return Loaded(transformer, "; ".join([*reasons, *of_linear]) or None)
+    if linear is None:
+        raise NlpError("; ".join([*reasons, *of_linear]))
+    return Loaded(linear, "; ".join([*reasons, *of_linear]))
 
 
 def fingerprint(settings: Settings) -> str:
@@ -52,28 +58,33 @@ def fingerprint(settings: Settings) -> str:
     return "\n".join(seen)
 
 
-def _candidates(settings: Settings) -> Iterator[Callable[[], Classifier]]:
-    """The best first. What is heavy is imported only when its turn comes."""
+def _folders(settings: Settings) -> tuple[Path, ...]:
+    """Where a transformer lies, the best first."""
     home = _home(settings)
     at_home = any((home / name).exists() for name in TRANSFORMER)
-    for folder in (home, SHIPPED) if at_home else (SHIPPED,):
-        yield partial(_transformer, folder, settings)
-    if (home / LINEAR).exists():
-        yield partial(_linear, home / LINEAR)
-    yield partial(_linear, SHIPPED / LINEAR)
+    return (home, SHIPPED) if at_home else (SHIPPED,)
 
 
 def _home(settings: Settings) -> Path:
     return settings.data_dir / "model"
 
 
-def _transformer(folder: Path, settings: Settings) -> Classifier:
+def _transformer(folder: Path, linear: LinearClassifier | None, settings: Settings) -> Classifier:
+    # Heavy: only those pay who read.
     from nlp.transformer import load
 
-    return load(folder, device=settings.nlp.device)
+    return load(folder, linear=linear, device=settings.nlp.device)
 
 
-def _linear(file: Path) -> Classifier:
+def _linear(settings: Settings) -> tuple[LinearClassifier | None, list[str]]:
+    """The first sound one, and what is wrong with those before it."""
     from nlp.linear import load
 
-    return load(file)
+    at_home = _home(settings) / LINEAR
+    reasons: list[str] = []
+    for file in (at_home, SHIPPED / LINEAR) if at_home.exists() else (SHIPPED / LINEAR,):
+        try:
+            return load(file), reasons
+        except NlpError as e:
+            reasons.append(str(e))
+    return None, reasons

@@ -20,6 +20,7 @@ TOKENIZER = "tokenizer.json"
 MEND = "请从发布包恢复该文件夹, 或运行 python -m nlp.train 重新训练"
 
 Temperature = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0)]
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -32,6 +33,16 @@ class Temperatures(BaseModel):
     intent: Temperature = 1.0
     severity: Temperature = 1.0
     aspects: Temperature = 1.0
+
+
+class Shares(BaseModel):
+    """How much the linear model's evidence adds to the logits (nlp/pool.py); 0 leaves it out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sentiment: Share = 0.0
+    intent: Share = 0.0
+    aspects: Share = 0.0
 
 
 class Manifest(BaseModel):
@@ -47,6 +58,7 @@ class Manifest(BaseModel):
     version: str = Field(min_length=1)
     max_tokens: int = Field(160, ge=8, le=512)
     temperature: Temperatures = Temperatures()
+    linear_share: Shares = Shares()
     thresholds: dict[str, Threshold]
     intent_bias: dict[str, float] = {}
     sha256: dict[str, str] = {}

@@ -7,8 +7,13 @@ The recipe, stage by stage; each leaves a file in the work folder, so a run that
            evidence (nlp/reread.py)
   second   the corpora as they were reread, with the mentions
   final    the mentions alone, with several seeds, whose weights are averaged with those of the second
-A model of ours as the base is trained on from where it stands: the first two stages fall away.
-Temperatures, thresholds and class biases are found on mentions that no stage has seen; then int8 weights are written.
+  teacher  these averaged weights as int8 files; with the linear model they read more of the corpora
+  third    the weights of the broad stage again, on what the teacher read, with the mentions; dropout and doubt of every
+           label keep it from learning them by heart
+  last     the mentions alone; the weights are averaged with those of the third
+A model of ours as the base is the teacher, and is trained on from where it stands: what comes before falls away.
+Temperatures, the share of the linear model, thresholds and class biases are found on mentions that no stage has seen,
+with a linear model that has not seen them either (linear.npz in the work folder); then int8 weights are written.
 The float32 weights stay in the work folder (best.pt), to be measured beside them.
 """
 
@@ -18,35 +23,43 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.special import expit, logit
+from scipy.special import expit
+from torch import Tensor
 
 from index.models import ASPECTS
 from nlp import manifest as manifests
 from nlp.base import read_base
-from nlp.calibration import best_class_bias, best_temperature, best_thresholds, f1
+from nlp.calibration import best_class_bias, best_pool, best_temperature, best_thresholds, f1
 from nlp.classifier import NlpError
 from nlp.examples import Examples, joined, read_corpora, read_mentions, read_unlabelled
 from nlp.export import export
-from nlp.heads import INTENTS
+from nlp.heads import INTENTS, SENTIMENTS, SLICES, Floats
 from nlp.learn import TRAIN_TOKENS, Stage, learn, logits_of
+from nlp.linear import LinearClassifier
 from nlp.linear import load as load_linear
-from nlp.load import LINEAR, SHIPPED
-from nlp.manifest import TOKENIZER, WEIGHTS, Manifest, Temperatures
+from nlp.linear import save as save_linear
+from nlp.load import SHIPPED
+from nlp.manifest import TOKENIZER, WEIGHTS, Manifest, Shares, Temperatures
 from nlp.network import Logits, Network
+from nlp.pool import POOLED, evidence
 from nlp.reread import reread
 from nlp.torch_reader import read_network
+from nlp.train_linear import train as train_linear
+from nlp.transformer import load as load_transformer
 from nlp.transformer import read_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-VERSION = "bert-2026.11.1"
+Weights = dict[str, Tensor]
+
+VERSION = "bert-2026.11.2"
 SEED = 20261126
 N_HELD_OUT = 1500
 """Mentions that no stage sees: figures while training, temperatures, thresholds and biases come from them."""
@@ -67,7 +80,16 @@ BROAD = Stage("broad", lr=1.5e-4, n_epochs=1, seed=SEED)
 FIRST = Stage("first", lr=8e-5, n_epochs=2, seed=SEED + 1)
 SECOND = Stage("second", lr=1e-4, n_epochs=1, seed=SEED + 2)
 LINEAR_SHARE = 0.5
-"""Weight of what the linear model says beside the first one, when the corpora are read again."""
+"""Weight of what the linear model says beside another one, when the corpora are read again."""
+
+WIDER = 2
+"""By how much the caps grow once there is a teacher to read."""
+
+SMOOTHED = 0.08
+"""Of the class labels of mentions: about as often do two readers differ."""
+
+THIRD = Stage("third", lr=1.5e-4, n_epochs=1, seed=SEED + 3, dropout=0.1, share_swapped=0.5)
+LAST = Stage("last", lr=6e-5, n_epochs=2, seed=SEED + 4, dropout=0.1, share_swapped=0.5)
 
 CURVE = (5000, 10000)
 
@@ -79,12 +101,15 @@ FINAL = [Stage(f"final{n}", lr=5e-5, n_epochs=2, seed=SEED + 10 + n) for n in ra
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """held is for judging only; both holds the rows that our guide and a corpus labelled, ours first."""
+    """held is for judging only; wide holds the corpora and more of them; both holds the rows that our guide and a
+    corpus labelled, ours first.
+    """
 
     held: Examples
     mentions: Examples
     written: Examples
     corpora: Examples
+    wide: Examples
     unlabelled: Examples
     both: tuple[Examples, Examples]
 
@@ -97,18 +122,41 @@ class Workshop:
     tokenizer: Tokenizer
     folder: Path
     held: Examples
+    linear: LinearClassifier
     say: Callable[[str], None]
 
     def run(self, stage: Stage, examples: Examples) -> None:
         """Trains on, or loads what an earlier run of the stage left."""
         done = self.folder / f"{stage.name}.pt"
         if done.exists():
-            self.network.load_state_dict(torch.load(done, map_location="cpu", weights_only=True))
+            self.network.load_state_dict(self._left(done.name))
             self.say(f"{stage.name}: 已有 {done.name}")
             return
         learn(self.network, self.tokenizer, examples, stage, self.folder, self.say)
         torch.save(self.network.state_dict(), done)
         self.say(f"{stage.name}: {self.judged()}")
+
+    def _left(self, name: str) -> Any:
+        return torch.load(self.folder / name, map_location="cpu", weights_only=True)
+
+    def average(self, *stages: Stage) -> None:
+        """Takes the mean of the weights that the stages left."""
+        states = [self._left(f"{stage.name}.pt") for stage in stages]
+        self.network.load_state_dict(
+            {name: torch.stack([state[name].float() for state in states]).mean(dim=0) for name in states[0]}
+        )
+
+    def weights(self) -> Weights:
+        """A copy of what the network holds now."""
+        return {name: values.clone() for name, values in self.network.state_dict().items()}
+
+    def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        """What `make` gives, kept in the work folder: reading the corpora takes long."""
+        if not (self.folder / name).exists():
+            self.say(f"{name}: 按标注规范重读公开语料 …")
+            torch.save(make(), self.folder / name)
+        found: Tensor = self._left(name)
+        return found
 
     def judged(self) -> str:
         found = Logits.of(logits_of(self.network, self.tokenizer, self.held.texts))
@@ -131,41 +179,72 @@ def read_data(folder: Path, extra: Path | None) -> Data:
         mentions=rest,
         written=read_mentions(folder / "mentions" / "written.jsonl").scaled(WRITTEN_WEIGHT),
         corpora=_capped(corpora.take(others)),
+        wide=_capped(corpora.take(others), times=WIDER),
         unlabelled=read_unlabelled(folder / "mentions" / "unlabelled.jsonl.gz", hand_read),
         both=(rest.take([row for row, _ in twice]), corpora.take([place for _, place in twice])),
     )
 
 
-def _capped(corpora: Examples) -> Examples:
+def _capped(corpora: Examples, *, times: int = 1) -> Examples:
     chance = np.random.default_rng(SEED)
     sources = np.array(corpora.sources)
     kept = []
     for source in sorted(set(corpora.sources)):
         rows = chance.permutation(np.flatnonzero(sources == source))
-        kept.append(rows[: CAPS.get(source, len(rows))])
+        kept.append(rows[: times * CAPS.get(source, len(rows))])
     return corpora.take(np.concatenate(kept))
 
 
-def train(data: Data, base: str, work: Path, say: Callable[[str], None]) -> Workshop:
-    """All stages; the workshop then holds the averaged weights."""
+def open_workshop(data: Data, base: str, folder: Path, work: Path, say: Callable[[str], None]) -> Workshop:
+    """folder: where the linear model reads its rows."""
     torch.manual_seed(SEED)
-    grown = (Path(base) / WEIGHTS).exists()
-    network, tokenizer = _own_model(Path(base)) if grown else _fresh(base)
-    shop = Workshop(network.to(_device()), tokenizer, work, data.held, say)
+    network, tokenizer = _own_model(Path(base)) if _is_ours(base) else _fresh(base)
+    file = work / "linear.npz"
+    if not file.exists():
+        say("训练不含留出部分的线性模型 …")
+        save_linear(train_linear(folder, say, without=set(data.held.texts)), file)
+    return Workshop(network.to(_device()), tokenizer, work, data.held, load_linear(file), say)
+
+
+def _is_ours(base: str) -> bool:
+    return (Path(base) / WEIGHTS).exists()
+
+
+def train(data: Data, base: str, shop: Workshop) -> None:
+    """All stages; the workshop then holds the averaged weights."""
     own = joined(data.mentions, data.written)
     weighted = joined(data.mentions.scaled(MENTIONS_WEIGHT), data.written)
-    if not grown:
-        shop.run(BROAD, joined(data.corpora.scaled(CORPORA_WEIGHT), weighted))
-        shop.run(FIRST, own)
-    shop.run(SECOND, joined(_reread(shop, data).scaled(CORPORA_WEIGHT), weighted))
-    after_second = {name: values.clone() for name, values in shop.network.state_dict().items()}
+    if _is_ours(base):
+        begin, teacher = shop.weights(), Path(base)
+    else:
+        begin, teacher = _teach(data, shop, own, weighted)
+    wide = reread(data.wide, _by_teacher(shop, teacher, data.wide.texts), data.both).scaled(CORPORA_WEIGHT)
+    shop.network.load_state_dict(begin)
+    shop.run(THIRD, joined(wide, weighted.smoothed(SMOOTHED)))
+    shop.run(LAST, own.smoothed(SMOOTHED))
+    shop.average(THIRD, LAST)
+    torch.save(shop.network.state_dict(), shop.folder / "best.pt")
+    shop.say(f"平均: {shop.judged()}")
+
+
+def _teach(data: Data, shop: Workshop, own: Examples, weighted: Examples) -> tuple[Weights, Path]:
+    """The stages up to the teacher; returns the weights after the first of them, and where the teacher lies."""
+    shop.run(BROAD, joined(data.corpora.scaled(CORPORA_WEIGHT), weighted))
+    after_broad = shop.weights()
+    shop.run(FIRST, own)
+    corpora = joined(data.corpora, data.unlabelled)
+    narrow = reread(corpora, _by_network(shop, corpora.texts), data.both).scaled(CORPORA_WEIGHT)
+    shop.run(SECOND, joined(narrow, weighted))
+    after_second = shop.weights()
     for stage in FINAL:
         shop.network.load_state_dict(after_second)
         shop.run(stage, own)
-    shop.network.load_state_dict(_average([work / f"{stage.name}.pt" for stage in (SECOND, *FINAL)]))
-    torch.save(shop.network.state_dict(), work / "best.pt")
-    say(f"平均: {shop.judged()}")
-    return shop
+    shop.average(SECOND, *FINAL)
+    teacher = shop.folder / "teacher"
+    if not (teacher / manifests.FILE).exists():
+        shop.say(f"teacher: {shop.judged()}")
+        export(shop.network, shop.tokenizer, calibrated(shop), teacher, data.mentions.texts[:N_TO_WEIGH])
+    return after_broad, teacher
 
 
 def _device() -> str:
@@ -187,21 +266,23 @@ def _own_model(folder: Path) -> tuple[Network, Tokenizer]:
     return read_network(folder / WEIGHTS), tokenizer
 
 
-def _reread(shop: Workshop, data: Data) -> Examples:
-    """Logits are kept in the work folder: reading the corpora takes long."""
-    corpora = joined(data.corpora, data.unlabelled)
-    file = shop.folder / "reread.pt"
-    if not file.exists():
-        shop.say(f"reread: 按标注规范重读 {len(corpora)} 行")
-        torch.save(logits_of(shop.network, shop.tokenizer, corpora.texts), file)
-    found = Logits.of(torch.load(file, weights_only=True))
-    temperature = _temperatures(Logits.of(logits_of(shop.network, shop.tokenizer, data.held.texts)), data.held)
+def _by_network(shop: Workshop, texts: list[str]) -> dict[str, Floats]:
+    """Calibrated logits by head, as the network and the linear model read together."""
+    found = Logits.of(shop.once("reread.pt", lambda: logits_of(shop.network, shop.tokenizer, texts)))
+    temperature = _temperatures(Logits.of(logits_of(shop.network, shop.tokenizer, shop.held.texts)), shop.held)
     heads = {head: getattr(found, head).numpy() / temperature[head] for head in temperature}
     # Windows of characters see other things than an encoder: what the two agree on is right more often.
-    for head, probable in load_linear(SHIPPED / LINEAR).probabilities(corpora.texts).items():
-        other = logit(np.clip(probable, 1e-4, 1 - 1e-4)) if head == "aspects" else np.log(probable + 1e-6)
-        heads[head] = (heads[head] + LINEAR_SHARE * other) / (1 + LINEAR_SHARE / 2)
-    return reread(corpora, heads, data.both)
+    for head, said in evidence(shop.linear.probabilities(texts)).items():
+        heads[head] = (heads[head] + LINEAR_SHARE * said) / (1 + LINEAR_SHARE / 2)
+    return heads
+
+
+def _by_teacher(shop: Workshop, folder: Path, texts: list[str]) -> dict[str, Floats]:
+    """The same of the teacher, whose files say how it and the linear model read together."""
+    teacher = load_transformer(folder, linear=shop.linear)
+    logits = shop.once("wide.pt", lambda: torch.from_numpy(teacher.logits(texts))).numpy()
+    polarity = logits[:, SLICES["polarity"]].reshape(-1, len(ASPECTS), len(SENTIMENTS))
+    return evidence(teacher.probabilities_of(logits, texts)) | {"polarity": polarity}
 
 
 def _temperatures(found: Logits, held: Examples) -> dict[str, float]:
@@ -215,32 +296,33 @@ def _temperatures(found: Logits, held: Examples) -> dict[str, float]:
 
 
 def calibrated(shop: Workshop) -> Manifest:
-    """What the held-out mentions say of the weights' confidence and of the best places to draw lines."""
+    """What the held-out mentions say of the models' confidence and of the best places to draw lines."""
     found = Logits.of(logits_of(shop.network, shop.tokenizer, shop.held.texts))
-    temperature = _temperatures(found, shop.held)
-    spoken_of = expit(found.aspects.numpy() / temperature["aspects"])
-    thresholds = best_thresholds(spoken_of, shop.held.aspects)
-    bias = best_class_bias(found.intent.numpy() / temperature["intent"], shop.held.intent)
+    temperature, share, pooled = {}, {}, {}
+    said = evidence(shop.linear.probabilities(shop.held.texts))
+    for head in POOLED:
+        logits, truth = getattr(found, head).numpy(), getattr(shop.held, head)
+        temperature[head], share[head] = best_pool(logits, said[head], truth, single=head != "aspects")
+        pooled[head] = logits / temperature[head] + share[head] * said[head]
+    severity = found.severity.numpy()
+    temperature["severity"] = best_temperature(severity, shop.held.severity, single=True)
+    thresholds = best_thresholds(expit(pooled["aspects"]), shop.held.aspects)
+    bias = best_class_bias(pooled["intent"], shop.held.intent)
     return Manifest(
         version=VERSION,
-        temperature=Temperatures(**{head: round(temperature[head], 3) for head in Temperatures.model_fields}),
+        temperature=Temperatures(**{head: round(value, 3) for head, value in temperature.items()}),
+        linear_share=Shares(**{head: round(value, 3) for head, value in share.items()}),
         thresholds=dict(zip(ASPECTS, thresholds.astype(float).round(3).tolist(), strict=True)),
         intent_bias=dict(zip(INTENTS, bias.astype(float).round(3).tolist(), strict=True)),
     )
 
 
-def learning_curve(data: Data, base: str, work: Path, say: Callable[[str], None]) -> None:
+def learning_curve(data: Data, shop: Workshop, base: str) -> None:
     """The mentions alone on the plain encoder, with more and more rows: what more labels bring."""
     for n in (*CURVE, len(data.mentions)):
         torch.manual_seed(SEED)
-        network, tokenizer = _fresh(base)
-        shop = Workshop(network.to(_device()), tokenizer, work, data.held, say)
-        shop.run(Stage(f"curve{n}", lr=1e-4, n_epochs=2, seed=SEED), data.mentions.take(range(n)))
-
-
-def _average(files: Sequence[Path]) -> dict[str, torch.Tensor]:
-    states = [torch.load(file, map_location="cpu", weights_only=True) for file in files]
-    return {name: torch.stack([state[name].float() for state in states]).mean(dim=0) for name in states[0]}
+        fresh = replace(shop, network=_fresh(base)[0].to(_device()))
+        fresh.run(Stage(f"curve{n}", lr=1e-4, n_epochs=2, seed=SEED), data.mentions.take(range(n)))
 
 
 def figures(found: Logits, true: Examples) -> dict[str, float]:
@@ -279,12 +361,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.work.mkdir(parents=True, exist_ok=True)
     try:
         data = read_data(given.data, given.extra)
+        shop = open_workshop(data, given.base, given.data, given.work, say)
         if given.curve:
-            learning_curve(data, given.base, given.work, say)
+            learning_curve(data, shop, given.base)
             return 0
-        shop = train(data, given.base, given.work, say)
+        train(data, given.base, shop)
         manifest = export(
-            shop.network.cpu(), shop.tokenizer, calibrated(shop), given.out, data.mentions.take(range(N_TO_WEIGH)).texts
+            shop.network.cpu(), shop.tokenizer, calibrated(shop), given.out, data.mentions.texts[:N_TO_WEIGH]
         )
     except NlpError as e:
         sys.stderr.write(f"{e}\n")

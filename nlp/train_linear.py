@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,10 @@ class Examples:
     aspects: Ints
     weight: Floats
 
+    def take(self, rows: Sequence[int]) -> Examples:
+        arrays = (getattr(self, name)[rows] for name in Examples.__slots__[1:])
+        return Examples([self.texts[row] for row in rows], *arrays)
+
 
 def read_mentions(file: Path) -> Examples:
     rows = list(json_lines(file))
@@ -93,7 +97,7 @@ def wordless() -> Examples:
     )
 
 
-def read_corpora(file: Path, without: set[str]) -> Examples:
+def read_corpora(file: Path, without: Set[str]) -> Examples:
     """The public corpora but for the texts that were labelled by hand."""
     no_aspects = [_UNKNOWN] * len(ASPECTS)
     try:
@@ -152,12 +156,17 @@ def fit(
     return weights.astype(np.float32), found[n_features * n_classes :].astype(np.float32)
 
 
-def train(data: Path, say: Callable[[str], None]) -> Weights:
-    """Weights from DIR/mentions/train.jsonl, written.jsonl and DIR/corpora/train.jsonl.gz; the same every time."""
+def train(data: Path, say: Callable[[str], None], *, without: Set[str] = frozenset()) -> Weights:
+    """Weights from DIR/mentions/train.jsonl, written.jsonl and DIR/corpora/train.jsonl.gz; the same every time.
+
+    without: texts that it must not see, as nlp.clean.for_model gives them.
+    """
     say("读取数据 …")
-    mentions = _joined(read_mentions(data / "mentions" / "train.jsonl"), wordless())
+    labelled_by_hand = read_mentions(data / "mentions" / "train.jsonl")
+    seen = [row for row, text in enumerate(labelled_by_hand.texts) if text not in without]
+    mentions = _joined(labelled_by_hand.take(seen), wordless())
     written = read_mentions(data / "mentions" / "written.jsonl")
-    corpora = read_corpora(data / "corpora" / "train.jsonl.gz", set(mentions.texts))
+    corpora = read_corpora(data / "corpora" / "train.jsonl.gz", set(mentions.texts) | without)
     say(
         f"手工标注 {len(mentions.texts)} 行, 编写 {len(written.texts)} 行, 公开语料 {len(corpora.texts)} 行; 统计特征 …"
     )

@@ -25,7 +25,9 @@ from nlp.batches import Numbers, batches, padded
 from nlp.classifier import NlpError
 from nlp.clean import for_model
 from nlp.heads import INTENTS, N_LOGITS, SENTIMENTS, SLICES, Floats, aspects_of, labels_of
-from nlp.manifest import Manifest
+from nlp.linear import LinearClassifier
+from nlp.manifest import Manifest, Temperatures
+from nlp.pool import POOLED, evidence
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -47,6 +49,9 @@ TEXTS_AT_ONCE = 2000
 TAIL = 4
 """A text that is too long keeps its beginning and, for one piece in so many, its end."""
 
+ALONE = "-alone"
+"""Ends the version of labels that were read without the linear model, so that they are read again once it is back."""
+
 N_REMEMBERED = 20_000
 """Texts whose logits are kept, about 10 MB: reposts come hours apart."""
 
@@ -55,9 +60,18 @@ class TransformerClassifier:
     """Implements nlp.classifier.Classifier; safe to use from several threads, which then take turns."""
 
     def __init__(
-        self, manifest: Manifest, tokenizer: Tokenizer, reader: Reader, *, tokens_at_once: int, n_at_once: int = 1
+        self,
+        manifest: Manifest,
+        tokenizer: Tokenizer,
+        reader: Reader,
+        *,
+        tokens_at_once: int,
+        n_at_once: int = 1,
+        linear: LinearClassifier | None = None,
     ) -> None:
-        self.version = manifest.version
+        pooled = any(share for _, share in manifest.linear_share)
+        self.version = manifest.version if linear or not pooled else f"{manifest.version}{ALONE}"
+        self._linear = linear
         self._manifest = manifest
         self._tokenizer = tokenizer
         self._reader = reader
@@ -71,7 +85,7 @@ class TransformerClassifier:
     def read(self, texts: Sequence[str]) -> list[Labels]:
         """One Labels per text, in order."""
         logits = self.logits(texts)
-        probable = self._probable(logits)
+        probable = self.probabilities_of(logits, texts)
         spoken_of = probable["aspects"] >= self._thresholds
         polarity = logits[:, SLICES["polarity"]].reshape(-1, len(ASPECTS), len(SENTIMENTS)).argmax(axis=2)
         aspects = [aspects_of(spoken_of[row], polarity[row], probable["aspects"][row]) for row in range(len(texts))]
@@ -79,7 +93,22 @@ class TransformerClassifier:
 
     def probabilities(self, texts: Sequence[str]) -> dict[str, Floats]:
         """Per head a row for each text: of every class, or of every aspect that it is spoken of."""
-        return self._probable(self.logits(texts))
+        return self.probabilities_of(self.logits(texts), texts)
+
+    def probabilities_of(self, logits: Floats, texts: Sequence[str]) -> dict[str, Floats]:
+        """The same of texts whose logits are known."""
+        temperature = self._manifest.temperature
+        scaled = {head: logits[:, SLICES[head]] / getattr(temperature, head) for head in Temperatures.model_fields}
+        if self._linear is not None:
+            said = evidence(self._linear.probabilities(texts))
+            for head in POOLED:
+                scaled[head] = scaled[head] + getattr(self._manifest.linear_share, head) * said[head]
+        return {
+            "sentiment": softmax(scaled["sentiment"], axis=1),
+            "intent": softmax(scaled["intent"] + self._intent_bias, axis=1),
+            "severity": softmax(scaled["severity"], axis=1),
+            "aspects": expit(scaled["aspects"]),
+        }
 
     def logits(self, texts: Sequence[str]) -> Floats:
         """One row per text as the network gives them; a text that comes twice, even hours apart, is read once."""
@@ -97,15 +126,6 @@ class TransformerClassifier:
         for row, key in enumerate(keys):
             found[row] = known[key]
         return found
-
-    def _probable(self, logits: Floats) -> dict[str, Floats]:
-        temperature = self._manifest.temperature
-        return {
-            "sentiment": softmax(logits[:, SLICES["sentiment"]] / temperature.sentiment, axis=1),
-            "intent": softmax(logits[:, SLICES["intent"]] / temperature.intent + self._intent_bias, axis=1),
-            "severity": softmax(logits[:, SLICES["severity"]] / temperature.severity, axis=1),
-            "aspects": expit(logits[:, SLICES["aspects"]] / temperature.aspects),
-        }
 
     def _read_different(self, texts: list[str]) -> Floats:
         encoded = [self._fitting(encoding.ids) for encoding in self._tokenizer.encode_batch(texts)]
@@ -129,8 +149,12 @@ class TransformerClassifier:
             self._remembered.popitem(last=False)
 
 
-def load(folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> TransformerClassifier:
-    """Raises NlpError that names the file that is missing, damaged or of another making, and how to mend it."""
+def load(
+    folder: Path, *, linear: LinearClassifier | None = None, device: Literal["auto", "cpu", "cuda"] = "auto"
+) -> TransformerClassifier:
+    """linear: the model whose word is pooled with the transformer's; where it should be and is not, version ends so.
+
+    Raises NlpError that names the file that is missing, damaged or of another making, and how to mend it."""
     try:
         import onnxruntime  # noqa: F401
         import tokenizers  # noqa: F401
@@ -141,13 +165,14 @@ def load(folder: Path, *, device: Literal["auto", "cpu", "cuda"] = "auto") -> Tr
     if device == "cuda" or (device == "auto" and _has_cuda_driver()):
         reader = _gpu_reader(folder / manifests.WEIGHTS, device)
         if reader is not None:
-            return TransformerClassifier(manifest, tokenizer, reader, tokens_at_once=TOKENS_ON_GPU)
+            return TransformerClassifier(manifest, tokenizer, reader, tokens_at_once=TOKENS_ON_GPU, linear=linear)
     return TransformerClassifier(
         manifest,
         tokenizer,
         _cpu_reader(folder / manifests.WEIGHTS),
         tokens_at_once=TOKENS_ON_CPU,
         n_at_once=len(os.sched_getaffinity(0)),
+        linear=linear,
     )
 
 

@@ -16,7 +16,7 @@ def test_a_reader_is_measured_in_its_own_process() -> None:
 
 def test_a_model_that_is_missing_is_said_to_be_skipped(tmp_path: Path) -> None:
     figures = _in_a_process("transformer", tmp_path, ["太难喝了"])
-    assert "mentions.json" in figures["skipped"]
+    assert "找不到模型文件" in figures["skipped"]
 
 
 def test_texts_of_the_sample_are_all_different() -> None:

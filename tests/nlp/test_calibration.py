@@ -12,6 +12,7 @@ from scipy.special import expit, softmax
 from nlp.calibration import (
     USUAL_THRESHOLD,
     best_class_bias,
+    best_pool,
     best_temperature,
     best_thresholds,
     best_thresholds_one_by_one,
@@ -39,6 +40,22 @@ def test_the_temperature_of_yes_or_no_columns_is_found_too() -> None:
     honest = chance.normal(0, 2, (3000, 4))
     truth = (expit(honest) > chance.random(honest.shape)).astype(float)
     assert best_temperature(honest * 2, truth, single=False) == pytest.approx(2, rel=0.1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_the_pool_finds_how_bold_one_model_is_and_how_much_the_other_knows(share: float) -> None:
+    chance = np.random.default_rng(3)
+    first, second = chance.normal(0, 2, (2, 6000, 3))
+    truth = drawn(first + share * second, chance)
+    found = best_pool(first * 2, second, truth, single=True)
+    assert found == (pytest.approx(2, rel=0.1), pytest.approx(share, abs=0.05))
+
+
+def test_the_pool_of_yes_or_no_columns_is_found_too() -> None:
+    chance = np.random.default_rng(4)
+    first, second = chance.normal(0, 2, (2, 4000, 4))
+    truth = (expit(first + 0.4 * second) > chance.random(first.shape)).astype(float)
+    assert best_pool(first, second, truth, single=False) == (pytest.approx(1, rel=0.1), pytest.approx(0.4, abs=0.06))
 
 
 def test_thresholds_that_are_fully_trusted_separate_what_can_be_separated() -> None:

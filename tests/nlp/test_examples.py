@@ -61,6 +61,13 @@ def test_a_category_that_was_judged_gives_the_polarity_of_its_aspect(tmp_path: P
     assert found.polarity[0, ASPECTS.index("logistics")].tolist() == [0, 0, 1]
 
 
+def test_a_smoothed_label_keeps_its_weight_and_an_unknown_one_stays_unknown(tmp_path: Path) -> None:
+    found = mentions(tmp_path, ROW, {**ROW, "intent": None}).scaled(0.5).smoothed(0.12)
+
+    assert found.intent[0].tolist() == pytest.approx([0.45, 0.01, 0.01, 0.01, 0.01, 0.01])
+    assert not found.intent[1].any()
+
+
 def mentions(folder: Path, *rows: dict[str, Any]) -> Examples:
     return read_mentions(written(folder, *rows))
 

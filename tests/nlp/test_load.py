@@ -123,6 +123,16 @@ def test_the_linear_model_trained_at_home_comes_before_the_shipped_one(shipped: 
     assert f"{home / 'linear.npz'} 已损坏" in loaded.fallback_reason
 
 
+def test_the_transformer_reads_alone_where_the_linear_model_is_damaged(shipped: Path, settings: Settings) -> None:
+    manifests.write(tiny.manifest(linear_share={"intent": 0.5}), shipped)
+    assert load_classifier(settings).classifier.version == "bert-tiny"
+    (shipped / "linear.npz").write_bytes(b"no model")
+    loaded = load_classifier(settings)
+    assert loaded.classifier.version == "bert-tiny-alone"
+    assert loaded.fallback_reason is not None
+    assert f"{shipped / 'linear.npz'} 已损坏" in loaded.fallback_reason
+
+
 def test_without_any_sound_model_every_reason_is_told(shipped: Path, settings: Settings) -> None:
     (shipped / "mentions.onnx").unlink()
     (shipped / "linear.npz").write_bytes(b"no model")

@@ -17,13 +17,20 @@ from hypothesis import strategies as st
 from index.models import ASPECTS
 from nlp import transformer
 from nlp.batches import Numbers
-from nlp.heads import N_LOGITS, SLICES, Floats
+from nlp.heads import N_LOGITS, SENTIMENTS, SLICES, Floats
+from nlp.linear import LinearClassifier
+from nlp.linear import load as load_linear
 from nlp.manifest import Manifest
 from nlp.transformer import TransformerClassifier, load
 from settings import ROOT
 from tests.nlp import tiny
 
 load_once = cache(load)
+
+
+@pytest.fixture
+def linear(model_file: Path) -> LinearClassifier:
+    return load_linear(model_file)
 
 
 class Watched:
@@ -45,11 +52,14 @@ class Watched:
 
 
 def classifier(
-    reader: Callable[[Numbers, Numbers], Floats], tokens: int = 64, **changes: object
+    reader: Callable[[Numbers, Numbers], Floats],
+    tokens: int = 64,
+    linear: LinearClassifier | None = None,
+    **changes: object,
 ) -> TransformerClassifier:
     tokenizer = type(tiny.tokenizer()).from_str(tiny.tokenizer().to_str())
     tokenizer.no_truncation()
-    return TransformerClassifier(tiny.manifest(**changes), tokenizer, reader, tokens_at_once=tokens)
+    return TransformerClassifier(tiny.manifest(**changes), tokenizer, reader, tokens_at_once=tokens, linear=linear)
 
 
 def row(**logits: list[float]) -> Floats:
@@ -116,6 +126,26 @@ def test_a_bias_lifts_an_intent() -> None:
     logits = row(intent=[1.0])
     lifted = classifier(Watched(logits), intent_bias={"suggestion": 2.0}).read(["好"])[0]
     assert lifted.intent == "suggestion"
+
+
+def test_the_linear_model_can_outvote_a_transformer_that_is_not_sure(linear: LinearClassifier) -> None:
+    text = "太难喝了"
+    said = linear.read([text])[0]
+    logits = row(sentiment=[0.1 * (each != said.sentiment) for each in SENTIMENTS])
+    alone, pooled = (
+        classifier(Watched(logits), linear=model, linear_share={"sentiment": share}).read([text])[0]
+        for model, share in ((linear, 0.0), (linear, 1.0))
+    )
+    assert alone.sentiment != said.sentiment
+    assert pooled.sentiment == said.sentiment
+
+
+def test_a_head_without_a_share_is_the_transformer_s_own(linear: LinearClassifier) -> None:
+    logits = row(intent=[1.0, 0.5], aspects=[0.3])
+    alone = classifier(Watched(logits)).probabilities(["太难喝了"])
+    pooled = classifier(Watched(logits), linear=linear, linear_share={"sentiment": 1.0}).probabilities(["太难喝了"])
+    for head in ("intent", "severity", "aspects"):
+        assert (alone[head] == pooled[head]).all()
 
 
 def test_identical_texts_are_read_once_also_hours_apart() -> None:

@@ -1,0 +1,44 @@
+"""The whole recipe on a tiny network and a small folder of data: it ends with files that the service reads with."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from nlp import train as training
+from nlp.linear import load as load_linear
+from nlp.train import main
+from nlp.transformer import load
+
+
+@pytest.fixture
+def data(training_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "data"
+    shutil.copytree(training_data, folder)
+    with gzip.open(folder / "mentions" / "unlabelled.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write(json.dumps({"id": "1", "text": "今天好喝吗"}, ensure_ascii=False) + "\n")
+    monkeypatch.setattr(training, "N_HELD_OUT", 60)
+    return folder
+
+
+def test_a_model_of_ours_is_trained_on_and_taken_up_again(
+    data: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--data", str(data), "--base", str(tiny_model), "--work", str(tmp_path / "work")]
+
+    assert main([*command, "--out", str(tmp_path / "first")]) == 0
+
+    linear = load_linear(tmp_path / "work" / "linear.npz")
+    model = load(tmp_path / "first", linear=linear, device="cpu")
+    assert model.version == training.VERSION
+    assert [label.model_version for label in model.read(["太难喝了", "好喝"])] == [training.VERSION] * 2
+
+    capsys.readouterr()
+    assert main([*command, "--out", str(tmp_path / "again")]) == 0
+    assert "third: 已有 third.pt" in capsys.readouterr().out
+    weights = [(tmp_path / name / "mentions.onnx").read_bytes() for name in ("first", "again")]
+    assert weights[0] == weights[1]
