@@ -268,19 +268,22 @@ def _insist(service: Service, write: Callable[[], object]) -> None:
 
 
 def _finish(store: Store, source: Source, run: Run, state: Mapping[str, object]) -> None:
-    """Write what the run taught, on top of whatever people changed meanwhile."""
-    good = run.outcome in (Outcome.OK, Outcome.EMPTY, Outcome.PARTIAL)
+    """Write what the run taught, on top of whatever people changed meanwhile.
 
-    def is_ours(current: Source) -> bool:
-        return current.claimed_by == source.claimed_by
+    Where the claim lapsed and another crawl followed, that one says when the next turn is, and no claim is ours.
+    """
+    good = run.outcome in (Outcome.OK, Outcome.EMPTY, Outcome.PARTIAL)
+    claim_held = (source.claimed_by, source.lease_until)
 
     def taught(current: Source) -> Source:
+        if (current.claimed_by, current.lease_until) != claim_held:
+            return current
         n_failures = 0 if good else current.n_failures + 1
         asked_again = current.next_at is not None and run.started_at < current.next_at <= run.finished_at
         return current.but(
             state=dict(state) if current.state == source.state else current.state,
-            claimed_by=None if is_ours(current) else current.claimed_by,
-            lease_until=None if is_ours(current) else current.lease_until,
+            claimed_by=None,
+            lease_until=None,
             last_run_id=run.id,
             last_outcome=run.outcome,
             last_run_at=run.finished_at,

@@ -158,7 +158,8 @@ def _task_figure(scope: Scope, now: datetime) -> Figure:
     recent = queries.tasks(scope, {"created_at": Between(ge=now - timedelta(days=1))}, newest_first=True, limit=1000)
     hours = [0] * 24
     for task in recent:
-        hours[23 - min(23, int((now - task.created_at).total_seconds() // 3600))] += 1
+        age_h = int((now - task.created_at).total_seconds() // 3600)
+        hours[23 - max(0, min(23, age_h))] += 1  # one made since this view was asked for is of this hour
     return Figure(
         "tasks",
         "待处理任务",

@@ -218,6 +218,35 @@ def test_what_a_crawl_learnt_outlives_a_store_that_is_busy_for_a_while(make: Mak
     busy.store.close()
 
 
+def test_a_crawl_whose_claim_lapsed_does_not_bring_the_next_turn_forward(make: Make, clock: Clock) -> None:
+    service = make(sources=(a_source(),))
+    lapsed = jobs._claim_source(service)
+    assert lapsed is not None
+    first = a_run(started_at=NOW, finished_at=NOW + timedelta(seconds=5))
+    clock.at += timedelta(hours=1)
+    taken = jobs._claim_source(service)
+    assert taken is not None
+    second = a_run(id="run-2", started_at=clock.at, finished_at=clock.at + timedelta(seconds=5))
+    jobs._finish(service.store, taken, second, {})
+    jobs._finish(service.store, lapsed, first, {})
+    source = service.store.get(Source, "s")
+    assert source is not None
+    assert (source.next_at, source.last_run_id) == (clock.at + timedelta(seconds=600), "run-2")
+
+
+def test_a_crawl_whose_claim_lapsed_leaves_the_claim_that_followed(make: Make, clock: Clock) -> None:
+    service = make(sources=(a_source(),))
+    lapsed = jobs._claim_source(service)
+    assert lapsed is not None
+    clock.at += timedelta(hours=1)
+    taken = jobs._claim_source(service)
+    assert taken is not None
+    jobs._finish(service.store, lapsed, a_run(started_at=NOW, finished_at=NOW), {})
+    source = service.store.get(Source, "s")
+    assert source is not None
+    assert (source.claimed_by, source.lease_until) == (taken.claimed_by, taken.lease_until)
+
+
 def test_a_broken_file_in_the_inbox_does_not_keep_the_next_one_waiting() -> None:
     source = Source.model_validate({**dict(a_source(kind="file", url="")), "version": 1})
     assert jobs.next_turn(source, a_run(Outcome.FAILED), n_failures=9) == NOW + timedelta(seconds=600)

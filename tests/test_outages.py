@@ -7,23 +7,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Timer
 from urllib.error import HTTPError
 
 import pytest
 
+import doctor
 import jobs
+import worker
 from crawlers.spool import SpoolWriter, pending, read_bad
+from dashboard import last_known
+from index import elastic_fence
 from index.elastic import ElasticStore
+from index.elastic_migrate import migrate
+from index.elastic_schema import VERSION, Names
 from index.embedded import EmbeddedStore
 from index.models import Alert, Mention, Notification, NotificationState, Run, Task
-from index.store import MentionQuery, Store, StoreUnavailable
+from index.store import MentionQuery, SchemaError, Store, StoreUnavailable
 from settings import ChannelSettings, ServiceSettings, Settings, TopicSettings
 from tests.builders import NOW, a_mention, a_persona, a_record, ago
 from tests.index.backends import TemporaryElasticStore
 from tests.servers.elastic import Server, missing, own_server, store_settings
+from tests.servers.elastic_cluster import a_cluster
 from tests.servers.elastic_proxy import Answer, Proxy
 from tests.test_up import Up, get, started, variables, wait_for
 from tests.trials import kill
@@ -33,6 +41,7 @@ pytestmark = pytest.mark.es
 TOPICS = (TopicSettings(id="shanlan", name="山岚咖啡", kind="brand", query="山岚咖啡"),)
 N = 60
 N_OF_SITE = 400
+SMALL_HEAP = "320m"
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +283,114 @@ def test_a_message_that_was_sent_before_the_line_was_cut_is_not_sent_again(
 def cut_three_times() -> Callable[[str, str, Answer], Answer | None]:
     left = iter((None, None, None))
     return lambda method, path, answer: next(left, answer)
+
+
+# ------------------------------------------------------------------------------------------- a mapping too new
+
+
+def test_a_worker_too_old_for_the_mapping_keeps_its_spool_and_the_right_version_brings_it_in(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    store: TemporaryElasticStore,
+    undisturbed: Callable[[list[Mention]], object],
+) -> None:
+    mentions = complaints()
+    expected = undisturbed(mentions)
+    newer = Names(store._settings.prefix, VERSION + 1)
+    with a_service(tmp_path, store) as service:
+        spooled(service, mentions)
+        assert migrate(store._settings, version=newer.version).switched
+        with pytest.raises(SchemaError, match="升级") as refused:
+            jobs.ingest_spool(service)
+        assert worker.timed(worker.ingest, service) is False
+        assert last_known.is_loss(refused.value)  # pages show what they last knew
+        assert len(pending(service.settings.spool_dir)) == 1
+    path = tmp_path / "settings.toml"
+    path.write_text("", encoding="utf-8")
+    for name, value in {"WENSHENG_SETTINGS": str(path), **variables(store._settings)}.items():
+        monkeypatch.setenv(name, value)
+    (found,) = (check for check in doctor.examine(now=NOW) if check.name == "存储")
+    assert (found.status, "升级" in found.finding) == ("error", True)
+    upgraded = jobs.Service(
+        settings=service.settings, store=ElasticStore(store._settings, names=newer), clock=lambda: NOW
+    )
+    jobs.ingest_spool(upgraded)
+    assert pending(service.settings.spool_dir) == []
+    assert kept(upgraded.store) == expected
+    upgraded.store.close()
+
+
+@pytest.mark.slow
+def test_a_running_worker_says_that_it_is_too_old_and_goes_on_once_the_right_version_is_back(
+    tmp_path: Path, store: TemporaryElasticStore
+) -> None:
+    settings = store._settings
+    client, mine, newer = store._session.client, store._session.names, Names(settings.prefix, VERSION + 1)
+    path = tmp_path / "settings.toml"
+    path.write_text("", encoding="utf-8")
+    with started(tmp_path, "work", WENSHENG_SETTINGS=str(path), **variables(settings)) as running:
+        wait_for(lambda: health(running)[0] == 200, running.log)
+        migrate(settings, version=newer.version)
+        wait_for(lambda: health(running)[0] == 503, running.log)
+        assert "升级" in health(running)[1]
+        elastic_fence.flip(client, newer, mine)
+        elastic_fence.lift_fence(client, mine)
+        wait_for(lambda: health(running)[0] == 200, running.log)
+
+
+# --------------------------------------------------------------------------------------------- a node of three
+
+
+@pytest.mark.slow
+def test_a_node_of_three_that_is_killed_in_the_middle_of_a_bulk_costs_nothing(
+    tmp_path: Path, server: Server, undisturbed: Callable[[list[Mention]], object]
+) -> None:
+    mentions = complaints()
+    expected = undisturbed(mentions)
+    cluster = a_cluster(heap=SMALL_HEAP)
+    try:
+        cluster.start()
+        store = ElasticStore(store_settings(hosts=cluster.urls, replicas=1))
+        months = [a_mention(published_at=mention.published_at) for mention in mentions[:3]]
+        store.add_mentions(months, now=NOW)
+        store.erase_mentions([mention.id for mention in months])
+        cluster.wait_until_green()
+        victim = cluster.holder(store._session.names.month(ago(hours=1)))
+        proxy = Proxy(next(node.url for node in cluster.nodes if node is not victim))
+        with ExitStack() as until_killed, a_service(tmp_path, store, hosts=(proxy.url,)) as service:
+
+            def stops_and_dies(method: str, path: str) -> None:
+                """The bulk finds the node silent; half a second later it is gone."""
+                if "_bulk" in path and victim.is_running:
+                    proxy.coming = quietly
+                    until_killed.enter_context(victim.hung())
+                    Timer(0.5, victim.kill).start()
+
+            spooled(service, mentions)
+            proxy.coming = stops_and_dies
+            ingest_in_the_end(service)
+            assert not victim.is_running
+        proxy.close()
+        assert kept(store) == expected
+        store.close()
+    finally:
+        cluster.stop()
+
+
+def quietly(method: str, path: str) -> None:
+    pass
+
+
+def ingest_in_the_end(service: jobs.Service) -> None:
+    """As the turns of a worker do."""
+    for _ in range(50):
+        try:
+            jobs.ingest_spool(service)
+        except StoreUnavailable:
+            time.sleep(0.5)
+        if not pending(service.settings.spool_dir):
+            return
+    pytest.fail("the spool file is still there")
 
 
 # ------------------------------------------------------------------------------------------- the whole worker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -63,6 +63,13 @@ def test_a_wrong_password_is_told_without_saying_what_is_wrong(store: Store) -> 
     app.text_input(key="password").set_value("wrong-password")
     app.button[-1].click().run()
     assert app.error[0].value == "账号或密码不对。"
+
+
+def test_a_task_that_is_made_while_the_overview_is_drawn_does_not_break_it(store: Store, page: OpenPage) -> None:
+    store.put(a_record(Task, created_at=datetime.now(UTC) + timedelta(minutes=1)))
+    app = page("overview")
+    assert not app.exception
+    assert not app.error
 
 
 def test_hostile_text_shows_as_it_was_written(lively: Store, page: OpenPage) -> None:

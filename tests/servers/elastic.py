@@ -46,18 +46,31 @@ class Server:
     arguments: tuple[str, ...] = ()
     heap: str = HEAP
     port: int = field(default_factory=free_port)
+    transport_port: int = field(default_factory=free_port)
+    within: tuple[str, ...] = ()
+    """Command that runs the server elsewhere, e.g. in a network of its own."""
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="wensheng-elastic-", dir="/var/tmp")))
     url: str = ""
     _process: subprocess.Popen[str] | None = None
 
     def start(self) -> Server:
         """Raises RuntimeError with the end of the log if it does not become ready."""
+        return self.launch().ready()
+
+    def launch(self) -> Server:
+        """To be called by a thread that lives as long as the server: the kernel ends it with that thread."""
         self.folder.chmod(0o755)
-        command = [sys.executable, str(START), "--port", str(self.port), "--transport-port", str(free_port())]
+        command = [*self.within, sys.executable, str(START), "--port", str(self.port)]
+        command += ["--transport-port", str(self.transport_port)]
         command += ["--data", str(self.folder / "node"), "--heap", self.heap, *self.arguments]
         if shutil.which("setpriv"):
             command = ["setpriv", "--pdeathsig", "TERM", *command]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return self
+
+    def ready(self) -> Server:
+        """Waits for it; raises RuntimeError as start() does."""
+        assert self._process is not None, "not launched"
         assert self._process.stdout is not None
         said = []
         for line in self._process.stdout:
@@ -66,6 +79,10 @@ class Server:
                 self.url = line.split()[1]
                 return self
         raise RuntimeError(f"Elasticsearch did not start: {''.join(said[-20:])}")
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
 
     def kill(self) -> None:
         """As a loss of power does: at once, and what is on the disk stays for the next start()."""

@@ -39,6 +39,8 @@ class Proxy:
     def __init__(self, url: str) -> None:
         self.spoil: Spoiler = lambda method, path, answer: answer
         self.requests: list[str] = []
+        self.coming: Callable[[str, str], object] = _nothing
+        """Is told (method, path) before a request goes on to the server."""
         target = urlsplit(url)
         proxy = self
 
@@ -54,6 +56,7 @@ class Proxy:
             def _pass_on(self) -> None:
                 length = int(self.headers.get("Content-Length", 0))
                 body = self.rfile.read(length) if length else None
+                proxy.coming(self.command, self.path)
                 line = HTTPConnection(str(target.hostname), target.port, timeout=60)
                 line.request(self.command, self.path, body, dict(self.headers))
                 said = line.getresponse()
@@ -87,6 +90,10 @@ class Proxy:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def _nothing(method: str, path: str) -> None:
+    pass
 
 
 def once(wanted: str, instead: Callable[[Answer], Answer | None]) -> Spoiler:

@@ -16,24 +16,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from index.models import Alert, Notification, Source
 from index.open import open_store
 from index.store import MentionQuery
 from settings import ROOT, load
+from tests.trials.serving import Message, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from index.store import Store
 
@@ -73,37 +72,26 @@ def a_site(n_mentions: int, now: datetime, seed: int) -> Site:
 
 @contextmanager
 def serving(site: Site) -> Iterator[int]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if self.path.startswith("/robots.txt"):
-                self.send_error(404)
-                return
-            self._send(json.dumps(site.answer(self.path), ensure_ascii=False).encode())
+    def answer(path: str, _: str) -> object:
+        return site.answer(path)
 
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            site.messages.append(self.headers["X-Wensheng-Id"])
-            self._send(b"{}")
+    def told(message: Message) -> None:
+        site.messages.append(message.id)
 
-        def _send(self, body: bytes) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json; charset=utf-8")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
+    with serve(answer, told) as port:
+        yield port
 
 
-def settings_text(port: int) -> str:
+def settings_text(
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    n_sources: int = N_SOURCES,
+    topics: Sequence[str] = TOPICS,
+    crawl_every_s: int = 5,
+    watch_every_s: int = 5,
+    tick_s: float = 0.2,
+) -> str:
     sources = "".join(
         f"""
 [[sources]]
@@ -111,8 +99,8 @@ id = "api{number}"
 name = "接口 {number}"
 kind = "json"
 platform = "trial{number}"
-url = "http://127.0.0.1:{port}/api{number}"
-every_s = 5
+url = "http://{host}:{port}/api{number}"
+every_s = {crawl_every_s}
 basis = "试验"
 reviewed = 2026-11-01
 allow_private = true
@@ -125,9 +113,9 @@ id = "id"
 text = "text"
 published_at = "at"
 """
-        for number in range(N_SOURCES)
+        for number in range(n_sources)
     )
-    topics = "".join(
+    listened = "".join(
         f"""
 [[topics]]
 id = "t{number}"
@@ -135,11 +123,11 @@ name = "山岚{topic}店"
 kind = "brand"
 query = "山岚{topic}店"
 """
-        for number, topic in enumerate(TOPICS)
+        for number, topic in enumerate(topics)
     )
     return f"""
 [worker]
-tick_s = 0.2
+tick_s = {tick_s}
 port = 0
 [crawl]
 delay_s = 0
@@ -149,27 +137,30 @@ intents = ["complaint"]
 [[channels]]
 id = "hook"
 kind = "webhook"
-url = "http://127.0.0.1:{port}/hook"
+url = "http://{host}:{port}/hook"
 per_hour = 100000
-{topics}
+{listened}
 [[rules]]
 id = "risk"
 name = "风险词"
 kind = "match"
 words = ["有异物"]
 sentiment = "any"
-every_s = 5
+every_s = {watch_every_s}
 {sources}
 """
 
 
-def start_worker(environ: dict[str, str], *arguments: str) -> subprocess.Popen[bytes]:
+def start_worker(
+    environ: Mapping[str, str], *, within: Sequence[str] = (), log: IO[bytes] | int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """within: a command that runs it elsewhere, e.g. in a network of its own."""
     return subprocess.Popen(
-        [sys.executable, "manage.py", "work", *arguments],
+        [*within, sys.executable, "manage.py", "work"],
         cwd=ROOT,
         env=environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
         start_new_session=True,
     )
 
@@ -214,25 +205,37 @@ def trial(folder: Path, *, n_mentions: int, n_kills: int, seed: int, longest_s: 
 
 
 def settled(store: Store, n_mentions: int, deadline: float) -> bool:
-    """Wait until every mention is stored and every message is sent or dropped; False if that takes too long."""
+    """Wait until every mention is stored, every topic has its message and each is sent or dropped; False if that
+    takes too long."""
     while time.monotonic() < deadline:
-        pending = store.tally(Notification, {"state": "pending"})
-        alerts = store.tally(Alert)
-        if store.count(MentionQuery()) == n_mentions and alerts >= N_RISKY and pending == 0:
+        notifications = store.find(Notification)
+        told = {_topic(each) for each in notifications}
+        is_stored = store.count(MentionQuery()) == n_mentions and store.tally(Alert) >= N_RISKY
+        # A message is made some time after its alert.
+        if is_stored and len(told) == len(TOPICS) and all(each.state != "pending" for each in notifications):
             return True
         time.sleep(1)
     return False
 
 
-def report_of(store: Store, site: Site, n_mentions: int) -> dict[str, Any]:
+def _topic(notification: Notification) -> str:
+    return notification.subject_id.split("|")[1]
+
+
+def stored_ids(store: Store) -> list[str]:
+    """Of all mentions, each as often as it is there."""
     ids: list[str] = []
     after = None
     while True:
         page = store.search(MentionQuery(hidden="with"), limit=1000, after=after)
         ids += [mention.id for mention in page.mentions]
         if page.after is None:
-            break
+            return ids
         after = page.after
+
+
+def report_of(store: Store, site: Site, n_mentions: int) -> dict[str, Any]:
+    ids = stored_ids(store)
     wanted = {f"trial{number}:{item['id']}" for number, items in enumerate(site.items) for item in items}
     sent = Counter(site.messages)
     notifications = store.find(Notification)
@@ -243,7 +246,7 @@ def report_of(store: Store, site: Site, n_mentions: int) -> dict[str, Any]:
         "n_doubled": len(ids) - len(set(ids)),
         "n_alerts": store.tally(Alert),
         "n_alert_keys": len({alert.key for alert in store.find(Alert)}),
-        "n_topics_told": len({n.subject_id.split("|")[1] for n in notifications if n.id in sent}),
+        "n_topics_told": len({_topic(n) for n in notifications if n.id in sent}),
         "n_messages": len(site.messages),
         "n_repeats": sum(n - 1 for n in sent.values()),
         "n_sent_in_store": sum(n.state == "sent" for n in notifications),
