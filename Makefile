@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: setup run test bench evaluate format clean browser
+.PHONY: setup run test bench evaluate format clean browser web
 
 setup: .venv/installed
 
@@ -27,10 +27,13 @@ setup: .venv/installed
 browser:
 	@bash debian.sh browser
 
+web:
+	@bash debian.sh web || echo "没有 nginx, 它的测试会略过"
+
 run: setup
 	@exec $(BIN)/python manage.py up
 
-test: .venv/installed-tools browser
+test: .venv/installed-tools browser web
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy .

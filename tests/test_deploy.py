@@ -7,19 +7,22 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from http.client import HTTPResponse, HTTPSConnection
+from functools import cache, partial
+from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -28,7 +31,7 @@ from compose_spec import PyCompose
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from settings import ROOT, StoreSettings
+from settings import ROOT, StoreSettings, load
 from tests.index.test_elastic_security import ROLE
 from tests.servers.certificates import Authority
 from tests.servers.elastic import free_port
@@ -36,7 +39,10 @@ from tests.servers.elastic import free_port
 DEPLOY = ROOT / "deploy"
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)\}")
 PATIENCE_S = 60
+WORKERS = ("worker-1", "worker-2")
 DASHBOARDS = ("dashboard-1", "dashboard-2")
+NGINX = ROOT / ".venv" / "nginx"
+"""Where `debian.sh web` puts it on a machine that has none."""
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 COMPOSE = (ROOT / "compose.yaml").read_text(encoding="utf-8")
@@ -65,6 +71,45 @@ def packages_left_out() -> set[str]:
 
 def test_compose_follows_the_specification() -> None:
     PyCompose.from_yaml(yaml.safe_dump(filled_in())).validate()
+
+
+@cache
+def compose() -> tuple[str, ...]:
+    """The command of Compose, version 2 or later; empty where there is none."""
+    for command in (("docker", "compose"), (str(ROOT / ".venv" / "bin" / "docker-compose"),), ("docker-compose",)):
+        with suppress(OSError):
+            said = subprocess.run([*command, "version", "--short"], check=False, capture_output=True, text=True)
+            if said.returncode == 0 and re.match(r"v?([2-9]|\d\d+)\.", said.stdout):
+                return command
+    return ()
+
+
+def config(env_file: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    if not compose():
+        pytest.skip("no Docker Compose of version 2; the specification alone was checked")
+    command = [*compose(), "--env-file", str(env_file), "--file", str(ROOT / "compose.yaml"), "config", *options]
+    clean = {name: value for name, value in os.environ.items() if name not in dict(EXAMPLE)}
+    return subprocess.run(command, check=False, env=clean, capture_output=True, text=True)
+
+
+def test_compose_itself_reads_the_file_as_these_tests_do(tmp_path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text("".join(f"{name}={name.lower().replace('_', '-')}-value\n" for name, _ in EXAMPLE))
+    said = config(env_file, "--format", "json")
+    assert (said.returncode, said.stderr) == (0, "")
+    read = json.loads(said.stdout)["services"]
+    assert read.keys() == SERVICES.keys()
+    for name, service in SERVICES.items():
+        assert read[name]["image"] == service["image"]
+        assert read[name]["command"] == service.get("command")
+        assert read[name].get("environment", {}) == service.get("environment", {})
+
+
+def test_compose_names_what_env_lacks_and_where_to_look(tmp_path: Path) -> None:
+    (tmp_path / ".env").touch()
+    said = config(tmp_path / ".env", "--quiet")
+    assert said.returncode != 0
+    assert "deploy/.env.example" in said.stderr
 
 
 def test_what_compose_needs_from_the_environment_is_in_the_example_without_a_value() -> None:
@@ -217,12 +262,36 @@ def wait_until(what: Callable[[], bool], container: Container) -> None:
     pytest.fail(container.log.read_text(encoding="utf-8")[-3000:])
 
 
-def test_the_worker_starts_from_the_image_becomes_healthy_and_ends_well(image: Path, tmp_path: Path) -> None:
-    assert SERVICES["worker-1"]["command"] == from_dockerfile(r"\n(?:CMD) (\[.*?\])")
-    with running("worker-1", image, tmp_path / "data") as worker:
-        wait_until(lambda: bool(health(worker).get("model_version")), worker)
-        assert health(worker)["roles"] == ["crawl", "read", "decide"]
-        assert worker.end() == 0
+def test_the_workers_start_from_the_image_become_healthy_and_end_well(image: Path, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        workers = [stack.enter_context(running(name, image, tmp_path / "data")) for name in WORKERS]
+        for worker in workers:
+            wait_until(partial(knows_its_model, worker), worker)
+            assert health(worker)["roles"] == ["crawl", "read", "decide"]
+        assert [worker.end() for worker in workers] == [0, 0]
+
+
+def knows_its_model(worker: Container) -> bool:
+    return bool(health(worker).get("model_version"))
+
+
+def test_the_image_by_itself_starts_what_compose_starts_as_a_worker() -> None:
+    assert {tuple(SERVICES[name]["command"]) for name in WORKERS} == {tuple(from_dockerfile(r"\n(?:CMD) (\[.*?\])"))}
+
+
+@pytest.mark.parametrize("name", [*WORKERS, *DASHBOARDS])
+def test_the_settings_that_compose_gives_are_understood(name: str, image: Path) -> None:
+    given = SERVICES[name]["environment"]
+    store = load(image / "settings.toml", given).store
+    assert (store.backend, len(store.hosts), store.user) == ("elasticsearch", 3, "wensheng")
+    assert given[store.password_env]
+    mounted = [volume.split(":")[1] for volume in SERVICES[name]["volumes"]]
+    assert store.ca_file.startswith(tuple(f"{folder}/" for folder in mounted))
+
+
+def test_every_service_of_our_image_is_started_here() -> None:
+    ours = {name for name, service in SERVICES.items() if service["image"].startswith("wensheng:")}
+    assert ours == {*WORKERS, *DASHBOARDS}
 
 
 def health(worker: Container) -> dict[str, Any]:
@@ -247,26 +316,53 @@ def test_a_health_check_fails_where_nothing_answers() -> None:
 
 @dataclass(frozen=True)
 class Web:
-    port: int
+    http: int
+    https: int
     trust: ssl.SSLContext
     desks: tuple[Container, ...]
 
 
 @pytest.fixture(scope="module")
-def web(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+def desks(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Container]]:
+    """Both dashboards on one store."""
+    data = tmp_path_factory.mktemp("desks") / "data"
+    with ExitStack() as stack:
+        started = {name: Container(name, image, data) for name in DASHBOARDS}
+        for desk in started.values():
+            stack.callback(desk.end)
+        for desk in started.values():
+            wait_until(desk.is_healthy, desk)
+        yield started
+
+
+def test_the_dashboards_start_from_the_image_and_become_healthy(desks: dict[str, Container]) -> None:
+    for desk in desks.values():
+        with urlopen(f"http://127.0.0.1:{desk.port}/", timeout=20) as page:
+            assert b"<html" in page.read()
+
+
+def an_nginx() -> tuple[Path, Path]:
+    """The program and its mime.types."""
+    for root in (Path("/"), NGINX):
+        program, types = root / "usr/sbin/nginx", root / "etc/nginx/mime.types"
+        if program.exists() and types.exists():
+            return program, types
+    pytest.skip("no nginx: bash debian.sh web")
+
+
+@pytest.fixture(scope="module")
+def web(desks: dict[str, Container], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """Both dashboards and the real nginx with deploy/nginx.conf, but for its ports and paths."""
-    nginx = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if nginx is None:
-        pytest.skip("no nginx: apt-get install nginx-light")
+    nginx, types = an_nginx()
     folder = tmp_path_factory.mktemp("web")
     authority = Authority(folder, "web-ca")
     pair, https, http = authority.server("server"), free_port(), free_port()
     with ExitStack() as stack:
-        desks = {name: Container(name, image, folder / "data") for name in DASHBOARDS}
-        for desk in desks.values():
-            stack.callback(desk.end)
         text = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
+        kept = "".join(f"{what}_temp_path {what};" for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         for here, there in (
+            ("http {", f"http {{ {kept}"),
+            ("/etc/nginx/mime.types", str(types)),
             ("listen 443", f"listen 127.0.0.1:{https}"),
             ("listen 80;", f"listen 127.0.0.1:{http};"),
             ("/etc/nginx/tls/server.crt", str(pair.cert)),
@@ -290,10 +386,21 @@ def web(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
         )
         stack.callback(server.wait)
         stack.callback(server.terminate)
-        for desk in desks.values():
-            wait_until(desk.is_healthy, desk)
         trust = ssl.create_default_context(cafile=str(authority.file))
-        yield Web(https, trust, tuple(desks.values()))
+        wait_for_port(https, folder / "nginx.log")
+        yield Web(http, https, trust, tuple(desks.values()))
+
+
+def wait_for_port(port: int, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(log.read_text(encoding="utf-8")[-3000:])
 
 
 @dataclass(frozen=True)
@@ -333,17 +440,28 @@ def ask(port: int, trust: ssl.SSLContext, path: str, headers: dict[str, str]) ->
         line.close()
 
 
+def test_nginx_is_healthy_by_its_own_check_and_sends_browsers_to_https(web: Web) -> None:
+    checked = urlsplit(SERVICES["web"]["healthcheck"]["test"][-1])
+    with urlopen(f"http://127.0.0.1:{web.http}{checked.path}", timeout=20) as answer:
+        assert json.load(answer) == {"status": "ok"}
+    line = HTTPConnection("127.0.0.1", web.http, timeout=20)
+    line.request("GET", "/mentions?q=1", headers={"Host": "wensheng.example.com"})
+    answer = line.getresponse()
+    assert (answer.status, answer.getheader("Location")) == (301, "https://wensheng.example.com/mentions?q=1")
+    line.close()
+
+
 def test_a_browser_stays_with_its_dashboard_and_goes_to_the_other_when_that_is_gone(web: Web) -> None:
-    visits = [visit(web.port, web.trust) for _ in range(8)]
+    visits = [visit(web.https, web.trust) for _ in range(8)]
     addresses = {f"127.0.0.1:{desk.port}": desk for desk in web.desks}
     assert {each.page for each in visits} == addresses.keys()  # strangers go to both
     for first in visits:
-        again = visit(web.port, web.trust, first.mark)
+        again = visit(web.https, web.trust, first.mark)
         assert (again.mark, again.page, again.live) == (first.mark, first.page, first.page)
     first = visits[0]
     gone = addresses[first.page]
     gone.process.kill()
     gone.process.wait()
     (other,) = addresses.keys() - {first.page}
-    again = visit(web.port, web.trust, first.mark)
+    again = visit(web.https, web.trust, first.mark)
     assert (again.page.split(", ")[-1], again.live.split(", ")[-1]) == (other, other)
