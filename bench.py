@@ -1,4 +1,4 @@
-"""The figures of `make bench`: store, ingest, reading and the spike rule, on this machine."""
+"""The figures of `make bench`: stores, ingest, reading and the spike rule, on this machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import platform
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,20 +26,22 @@ from nlp.copies import story_keys
 from nlp.load import load_classifier
 from nlp.match import TopicMatcher
 from nlp.pii import mask
-from settings import Settings, TopicSettings
+from settings import Settings, StoreSettings, TopicSettings
 
 N_INGEST = 20_000
 SEED = 20261126
+TEST_SERVER = "WENSHENG_TEST_ELASTICSEARCH_URL"
 
 
-def run(settings: Settings, *, n_mentions: int) -> dict[str, Any]:
-    """Everything; the big store is built once and kept under data_dir/bench. Rates are per second."""
+def run(settings: Settings, *, n_mentions: int, months: int = 3) -> dict[str, Any]:
+    """Everything; the big stores are built once, the embedded one under data_dir/bench. Rates are per second."""
     folder = settings.data_dir / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     store = index_bench.run(n_mentions, folder)
     return {
-        "machine": {"n_cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()},
+        "machine": _machine(),
         "store": store,
+        "elasticsearch": _elasticsearch(settings, folder, n_mentions, months),
         "ingest": {
             "into_an_empty_store": _ingest(settings, folder, None),
             f"into_{n_mentions}_mentions": _ingest(settings, folder, folder / f"bench-{n_mentions}.db"),
@@ -47,6 +50,33 @@ def run(settings: Settings, *, n_mentions: int) -> dict[str, Any]:
         "reading": _reading(settings),
         "spike_rule": alerts_bench.run(),
     }
+
+
+def run_elasticsearch(settings: Settings, *, n_mentions: int, months: int = 3) -> dict[str, Any]:
+    """The part on Elasticsearch alone."""
+    folder = settings.data_dir / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"machine": _machine(), "elasticsearch": _elasticsearch(settings, folder, n_mentions, months)}
+
+
+def _machine() -> dict[str, Any]:
+    return {"n_cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
+
+
+def _elasticsearch(settings: Settings, folder: Path, n_mentions: int, months: int) -> dict[str, Any]:
+    """On the server of [store], or one that only tests and measurements use."""
+    url = os.environ.get(TEST_SERVER)
+    if settings.store.backend == "elasticsearch":
+        there = settings.store
+    elif url:
+        there = StoreSettings(backend="elasticsearch", hosts=(url,))
+    else:
+        why = f'没有 Elasticsearch: [store] backend 不是 "elasticsearch", 环境变量 {TEST_SERVER} 也没有值'
+        sys.stderr.write(f"略过 Elasticsearch 的测量 ({why})\n")
+        return {"left_out": why}
+    from index import bench_elastic
+
+    return bench_elastic.run(there, n_mentions, folder, months=months)
 
 
 def _texts(n: int) -> list[str]:

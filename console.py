@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import structlog
+import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -20,6 +21,7 @@ from typer._click import exceptions as usage  # typer ships its own click and na
 
 from index.models import Frozen, Mention, Record
 
+Json = Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档")]
 BEIJING = ZoneInfo("Asia/Shanghai")
 LONGEST_CELL = 300
 out = Console(width=None if sys.stdout.isatty() else 160)
@@ -28,6 +30,10 @@ err = Console(stderr=True, soft_wrap=True)
 
 class UsageError(Exception):
     """What was asked cannot be done; the text says why and what to do."""
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
 def say(document: Any, rows: Sequence[dict[str, Any]], *, as_json: bool, title: str = "") -> None:

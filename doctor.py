@@ -16,7 +16,7 @@ from crawlers.options import problem as options_problem
 from index import readers, workers
 from index.models import Frozen, Outcome, ReaderState, Source, Topic, WorkerState
 from index.open import open_store
-from index.store import MentionQuery, QueryError, Store, StoreError
+from index.store import MentionQuery, QueryError, SchemaError, Store, StoreError
 from nlp.classifier import NlpError
 from nlp.load import load_classifier
 from nlp.match import TopicMatcher
@@ -50,7 +50,7 @@ def examine(*, now: datetime) -> list[Check]:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         store = open_store(settings)
     except (OSError, StoreError) as error:
-        mend = f"检查 {settings.data_dir} 是否可写、是否被其他程序占用; 必要时用备份恢复"
+        mend = "照说明做" if isinstance(error, SchemaError) else _where_the_store_is(settings)
         return [*checks, Check(name="存储", status="error", finding=str(error), mend=mend)]
     with_store: tuple[Callable[[Settings, Store, datetime], Iterator[Check]], ...] = (
         _store,
@@ -66,6 +66,12 @@ def examine(*, now: datetime) -> list[Check]:
     finally:
         store.close()
     return checks
+
+
+def _where_the_store_is(settings: Settings) -> str:
+    if settings.store.backend == "elasticsearch":
+        return "检查 Elasticsearch 是否在运行, [store] 写得对不对"
+    return f"检查 {settings.data_dir} 是否可写、是否被其他程序占用; 必要时用备份恢复"
 
 
 def _disk(settings: Settings) -> Check:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
@@ -17,6 +16,7 @@ from typer._click import exceptions as usage  # typer ships its own click and na
 
 import settings as settings_module
 from console import (
+    Json,
     UsageError,
     complain,
     configure_logs,
@@ -24,16 +24,16 @@ from console import (
     dump,
     instant,
     mention_document,
+    now,
     progress,
     say,
     usage_line,
 )
-from index.compare import Comparison, compare
-from index.copy import ALL, Copied, copy, mark_equal, n_records_of, refuse_half_copied, take_into_use
+from index.copy import take_into_use
 from index.models import Account, Alert, Customer, Role, Rule, Run, Source, Task, Topic
-from index.open import open_store
 from index.store import MentionQuery, Store, StoreError
-from settings import Settings, SettingsError
+from settings import SettingsError
+from store_commands import opened, store_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="闻声: 品牌舆情聆听服务")
 import_app = typer.Typer(no_args_is_help=True, help="导入提及或客户")
@@ -41,7 +41,6 @@ export_app = typer.Typer(no_args_is_help=True, help="导出")
 rule_app = typer.Typer(no_args_is_help=True, help="预警规则")
 users_app = typer.Typer(no_args_is_help=True, help="登录账号")
 channels_app = typer.Typer(no_args_is_help=True, help="通知渠道")
-store_app = typer.Typer(no_args_is_help=True, help="存储: 换后端时复制与核对")
 app.add_typer(import_app, name="import")
 app.add_typer(export_app, name="export")
 app.add_typer(rule_app, name="rule")
@@ -50,31 +49,13 @@ app.add_typer(channels_app, name="channels")
 app.add_typer(store_app, name="store")
 
 
-Json = Annotated[bool, typer.Option("--json", help="输出一个 JSON 文档")]
 From = Annotated[str | None, typer.Option("--from", help="起 (含), 如 2026-11-01 或 2026-11-01T08:00; 默认北京时间")]
 To = Annotated[str | None, typer.Option("--to", help="止 (不含)")]
 Copies = Annotated[Literal["fold", "all"], typer.Option("--copies", help="fold 去重后, all 含转载")]
 By = Literal["sentiment", "intent", "severity", "topic", "platform", "source", "day", "hour"]
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
 # ------------------------------------------------------------------------------------------------ opening
-
-
-def opened() -> tuple[Settings, Store]:
-    settings = settings_module.load()
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(
-            f"不能建立数据文件夹 {settings.data_dir} ({error.strerror}): 请修改权限, 或用 WENSHENG_DATA_DIR 换一个"
-        ) from error
-    store = open_store(settings)
-    refuse_half_copied(store)
-    return settings, store
 
 
 def topic_of(store: Store, topic: str) -> Topic:
@@ -200,13 +181,19 @@ def backup(target: Annotated[Path, typer.Argument(help="备份文件的路径, �
 
 @app.command()
 def bench(
-    mentions: Annotated[int, typer.Option(help="嵌入式存储里放多少条提及")] = 1_000_000, as_json: Json = False
+    mentions: Annotated[int, typer.Option(min=1, help="存储里放多少条提及")] = 1_000_000,
+    months: Annotated[int, typer.Option(min=1, help="在 Elasticsearch 里分布在多少个月")] = 3,
+    only: Annotated[Literal["elasticsearch"] | None, typer.Option(help="只测这一部分")] = None,
+    as_json: Json = False,
 ) -> None:
-    """测量这台机器上的速度 (首次会建一个大库, 需数分钟)。"""
-    from bench import run as run_bench
+    """测量这台机器上的速度 (首次会建大库, 需数分钟; 中断后再运行一次即可接着建)。
 
-    settings = settings_module.load()
-    document = run_bench(settings, n_mentions=mentions)
+    Elasticsearch 取 [store] 里的, 或环境变量 WENSHENG_TEST_ELASTICSEARCH_URL 指定的; 都没有则略过并说明。
+    """
+    from bench import run, run_elasticsearch
+
+    measure = run if only is None else run_elasticsearch
+    document = measure(settings_module.load(), n_mentions=mentions, months=months)
     rows = [{"项目": name, "值": json.dumps(value, ensure_ascii=False)} for name, value in document.items()]
     say(document, rows, as_json=as_json)
 
@@ -526,110 +513,6 @@ def channels_test(name: Annotated[str, typer.Argument(help="渠道的 id")], as_
     except ChannelError as error:
         raise UsageError(f"渠道 {name} 没有收下: {error}") from error
     say({"channel": name, "sent": True}, [], as_json=as_json, title=f"渠道 {name} 收下了测试消息。")
-
-
-# -------------------------------------------------------------------------------------------------- store
-
-
-Backend = Annotated[Literal["embedded", "elasticsearch"], typer.Option("--to", help="复制到哪种存储")]
-Samples = Annotated[int, typer.Option("--samples", min=0, help="逐字段核对多少条提及 (均匀抽取)")]
-Every = Annotated[bool, typer.Option("--every", help="逐字段核对每一条提及, 不抽样")]
-
-
-@store_app.command("copy")
-def store_copy(
-    to: Backend,
-    into_existing: Annotated[
-        bool, typer.Option("--into-existing", help="目标里已有别的数据: 只补上缺少的, 已有的一律不动")
-    ] = False,
-    samples: Samples = 1_000,
-    every: Every = False,
-    as_json: Json = False,
-) -> None:
-    """把现在所用存储里的一切复制到另一种存储, 并核对两边一致; 不一致则退出码为 1。
-
-    中断后再运行一次即可接着复制。复制时服务可照常运行; 最后停掉服务再运行一次, 补上其间的改动, 显示一致后改
-    [store] backend 再启动。目标启用之后就不再被覆盖。租约不复制: 那是正在运行的进程占用的。
-    """
-    settings, source = opened()
-    target = store_elsewhere(settings, to)
-    total = source.count(ALL) + n_records_of(source)
-    with progress("复制", total, as_json=as_json) as advance:
-        done = copy(
-            source, target, origin=store_name(settings), now=now(), into_existing=into_existing, advance=advance
-        )
-    with progress("核对", None, as_json=as_json) as advance:
-        found = compare(
-            source, target, n_samples=None if every else samples, may_have_more=not done.replaced, advance=advance
-        )
-    if not found.n_different:
-        mark_equal(target)
-    say_compared(asdict(done), found, copied_line(done), as_json=as_json)
-
-
-@store_app.command("compare")
-def store_compare(to: Backend, samples: Samples = 1_000, every: Every = False, as_json: Json = False) -> None:
-    """只核对两种存储是否一致, 不写入; 不一致则退出码为 1。"""
-    settings, source = opened()
-    target = store_elsewhere(settings, to)
-    with progress("核对", None, as_json=as_json) as advance:
-        found = compare(source, target, n_samples=None if every else samples, advance=advance)
-    say_compared({}, found, "", as_json=as_json)
-
-
-@store_app.command("use")
-def store_use(as_json: Json = False) -> None:
-    """原来的存储已经丢失时: 就用 [store] backend 所写的这个只复制了一部分的库。"""
-    settings = settings_module.load()
-    take_into_use(open_store(settings), as_it_is=True)
-    say({"used": True}, [], as_json=as_json, title="这个库可以使用了; 原来的存储不会再覆盖它。")
-
-
-def store_elsewhere(settings: Settings, backend: Literal["embedded", "elasticsearch"]) -> Store:
-    if backend == settings.store.backend:
-        raise UsageError(f"数据现在就在 {backend}: --to 须是另一种存储 ([store] backend 写的是现在所用的)")
-    chosen = settings.store.model_copy(update={"backend": backend})
-    return open_store(settings.model_copy(update={"store": chosen}))
-
-
-def store_name(settings: Settings) -> str:
-    if settings.store.backend == "embedded":
-        return f"嵌入式 {settings.store_path.resolve()}"
-    return f"Elasticsearch {settings.store.prefix}"
-
-
-def copied_line(done: Copied) -> str:
-    changes = f"新增 {done.n_new:,}, 更新 {done.n_changed:,}, 移除 {done.n_removed:,}"
-    kept = f", 保留目标原有的 {done.n_kept:,}" if done.n_kept else ""
-    refused = "".join(f"\n目标不收提及 {name}: {reason}" for name, reason in done.refused.items())
-    if refused:
-        refused += "\n若可以不要它们, 改 [store] backend 之后运行 manage.py store use。"
-    return f"复制了 {done.n_mentions:,} 条提及 ({changes}{kept}) 与 {done.n_records:,} 条记录。{refused}\n"
-
-
-def say_compared(document: dict[str, Any], found: Comparison, line: str, *, as_json: bool) -> None:
-    """Ends with exit status 1 where they differ."""
-    seen = f"{found.n_mentions:,} 条提及的各项条数, 其中 {found.n_sampled:,} 条逐字段, 以及 {found.n_records:,} 条记录"
-    verdict = f"一致: 核对了{seen}。"
-    if found.n_different:
-        shown = f", 下面是前 {len(found.differences)} 处" if found.n_different > len(found.differences) else ""
-        verdict = (
-            f"不一致: 核对了{seen}, 有 {found.n_different:,} 处不同{shown}。"
-            "若服务正在写入, 请停掉后再运行一次 store copy。"
-        )
-    say(
-        {
-            **document,
-            **asdict(found),
-            "equal": not found.n_different,
-            "differences": [dump(d) for d in found.differences],
-        },
-        [{"什么": d.what, "字段": d.field, "现在的存储": d.source, "目标": d.target} for d in found.differences],
-        as_json=as_json,
-        title=line + verdict,
-    )
-    if found.n_different:
-        raise typer.Exit(1)
 
 
 # -------------------------------------------------------------------------------------------------- users

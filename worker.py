@@ -23,7 +23,7 @@ from prometheus_client import Counter, Gauge, Histogram, make_wsgi_app
 import jobs
 import rereading
 from index.models import ReaderState
-from index.store import StoreError, StoreUnavailable
+from index.store import SchemaError, StoreError, StoreUnavailable
 from settings import SettingsError, WorkerRole
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def timed(job: Job, service: jobs.Service) -> bool:
         did = job(service)
         status = "success"
         LAST_SUCCESS.labels(name).set(service.clock().timestamp())
-    except StoreUnavailable as error:
+    except (StoreUnavailable, SchemaError) as error:  # the reason says what to do; a traceback would not
         log.warning("store unavailable", job=name, error=str(error))
         return False
     except Exception:

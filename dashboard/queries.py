@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from heapq import nlargest
 from typing import Any
 
 import streamlit as st
@@ -124,18 +123,18 @@ def mentions(scope: Scope, ids: Collection[str]) -> dict[str, Mention]:
 @st.cache_data(ttl=60, max_entries=200, show_spinner=False, hash_funcs=_HASH)
 def stories(scope: Scope, query: MentionQuery, limit: int = 5) -> list[tuple[Mention, int, tuple[str, ...]]]:
     """The most copied stories: first mention, number of mentions with it, platforms by count."""
-    with_copies = query.model_copy(update={"copies": "all"})
-    sizes = {key[0]: n for key, n in store().group(narrow(scope, with_copies), ("story",)).items() if key[0] and n > 1}
-    biggest = nlargest(limit, sizes, key=sizes.__getitem__)
-    firsts = mentions(scope, biggest)
+    copies = query.model_copy(update={"copies": "only"})
+    n_copies = {story_id: n for (story_id,), n in store().group(narrow(scope, copies), ("story",), top=limit).items()}
     found = []
-    for story_id in biggest:
-        if story_id not in firsts:
-            continue
-        places = group(scope, with_copies.model_copy(update={"story_id": story_id}), ("platform",))
+    for story_id, first in mentions(scope, n_copies).items():
+        places = group(scope, query.model_copy(update={"copies": "all", "story_id": story_id}), ("platform",))
         platforms = sorted(places, key=places.__getitem__, reverse=True)
-        found.append((firsts[story_id], sizes[story_id], tuple(key[0] for key in platforms)))
-    return found
+        found.append((first, sum(places.values()), tuple(key[0] for key in platforms)))
+    return sorted((each for each in found if each[1] > 1), key=_size, reverse=True)
+
+
+def _size(story: tuple[Mention, int, tuple[str, ...]]) -> int:
+    return story[1]
 
 
 def n_copies(scope: Scope, query: MentionQuery, found: Sequence[Mention]) -> dict[str, int]:

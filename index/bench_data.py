@@ -48,15 +48,21 @@ _CHARACTERS = [chr(code) for code in range(0x4E00, 0x4E00 + 3_000)]
 _TOPIC_SHARES = list(accumulate(1 / rank for rank in range(1, N_TOPICS + 1)))
 
 
-def batches(n_mentions: int, chance: random.Random) -> Iterator[list[Mention]]:
-    """In the order of time, as a service meets them."""
-    step = timedelta(days=N_DAYS) / n_mentions
-    start = END - timedelta(days=N_DAYS)
+def batches(
+    n_mentions: int,
+    chance: random.Random,
+    *,
+    since: datetime = END - timedelta(days=N_DAYS),
+    until: datetime = END,
+    first: int = 0,
+) -> Iterator[list[Mention]]:
+    """In the order of time, as a service meets them; first is the number in the id of the first."""
+    step = (until - since) / n_mentions
     recent: list[Mention] = []
     batch = []
     for number in range(n_mentions):
-        at = start + step * (number + chance.random())
-        mention = synthetic(f"{number}", at.replace(microsecond=0), chance, recent)
+        at = since + step * (number + chance.random())
+        mention = synthetic(f"{first + number}", at.replace(microsecond=0), chance, recent)
         if not mention.is_copy:
             recent = [*recent[-199:], mention]
         batch.append(mention)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from index.copy import ALL, COPIED_RECORDS, mention_pages, record_pages, unwatched
-from index.models import BEIJING_OFFSET, Frozen, Mention
+from index.models import BEIJING_OFFSET, Frozen, Mention, Record
 from index.store import Store
 
 MOST_SHOWN = 100
@@ -48,10 +48,11 @@ def compare(
     n_samples: int | None = 1_000,
     seed: int = 0,
     may_have_more: bool = False,
+    kinds: Sequence[type[Record]] = COPIED_RECORDS,
     advance: Callable[[int], object] = unwatched,
 ) -> Comparison:
-    """Compare counts (all, by month of Beijing time, sentiment and topic), all records, and about n_samples mentions
-    field by field; None compares every one.
+    """Compare counts (all, by month of Beijing time, sentiment and topic), all records of these kinds, and about
+    n_samples mentions field by field; None compares every one.
 
     may_have_more is for a target that was in use before: then it must have all that the source has, but may have
     more, and its own version of what both have. advance is told how many mentions and records were compared.
@@ -60,7 +61,7 @@ def compare(
     n_different, n_records, n_sampled = len(found), 0, 0
     chance = random.Random(seed)
     mentions_of = mention_pages(source, ALL) if n_samples is None else _samples(source, n_samples, chance)
-    for n, differences in _records(source, target, may_have_more=may_have_more):
+    for n, differences in _records(source, target, kinds, may_have_more=may_have_more):
         found += differences[: max(0, MOST_SHOWN - len(found))]
         n_different += len(differences)
         n_records += n
@@ -107,8 +108,10 @@ def _months(store: Store) -> Counter[str]:
 # ------------------------------------------------------------------------------------------------- records
 
 
-def _records(source: Store, target: Store, *, may_have_more: bool) -> Iterator[tuple[int, list[Difference]]]:
-    for kind in COPIED_RECORDS:
+def _records(
+    source: Store, target: Store, kinds: Sequence[type[Record]], *, may_have_more: bool
+) -> Iterator[tuple[int, list[Difference]]]:
+    for kind in kinds:
         n, m = source.tally(kind), target.tally(kind)
         if n > m or (n != m and not may_have_more):
             yield 0, [Difference(what=f"{kind.kind_name} 记录数", source=f"{n:,}", target=f"{m:,}")]

@@ -13,6 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from elastic_transport import TransportError
+
 from index import elastic_check, elastic_schema
 from index.elastic_bulk import BulkWriter
 from index.elastic_connection import connect
@@ -24,7 +26,7 @@ from index.elastic_retention import erase_before
 from index.elastic_schema import Names
 from index.elastic_search import Freshness, Session
 from index.models import Mention, MentionEdit, Record
-from index.store import Added, Dimension, MentionQuery, Page, StoreError, Where
+from index.store import Added, Dimension, MentionQuery, Page, SchemaError, StoreError, StoreUnavailable, Where
 from settings import StoreSettings
 
 R = TypeVar("R", bound=Record)
@@ -33,25 +35,49 @@ R = TypeVar("R", bound=Record)
 class ElasticStore:
     """Implements index.store.Store. Templates and indices are made if they are not there."""
 
-    def __init__(self, settings: StoreSettings) -> None:
+    def __init__(self, settings: StoreSettings, *, names: Names | None = None, as_it_is: bool = False) -> None:
+        """names are those of this program's version unless given; with as_it_is nothing is checked or made."""
         self._settings = settings
         client = connect(settings)
-        self._session = Session(client, Names(settings.prefix), settings, BulkWriter(client, settings))
+        names = names or Names(settings.prefix)
+        self._session = Session(client, names, settings, BulkWriter(client, settings))
         self._fresh = Freshness()
         self._reader = MentionReader(self._session, self._fresh)
         self._writer = MentionWriter(self._session)
         self._records = RecordKeeper(self._session)
         try:
             with errors(settings):
-                elastic_schema.prepare(client, self._session.names, settings)
+                if not as_it_is:
+                    elastic_schema.prepare(client, names, settings)
         except StoreError:
             client.close()
             raise
 
     @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """As errors(). Where another program has moved the store to a newer version, that is said instead: then the
+        indices of this version take no writes (elastic_fence.py) and have no alias to be read by."""
+        try:
+            with errors(self._settings):
+                yield
+        except StoreUnavailable as e:
+            if not isinstance(e.__cause__, TransportError):
+                self._refuse_if_moved(e)
+            raise
+
+    def _refuse_if_moved(self, error: StoreError) -> None:
+        try:
+            with errors(self._settings):
+                elastic_schema.check_version(self._session.client, self._session.names)
+        except SchemaError as moved:
+            raise moved from error
+        except StoreError:  # the server cannot say
+            return
+
+    @contextmanager
     def _writing(self) -> Iterator[None]:
         """What failed may have written a part: the next read asks for a refresh either way."""
-        with errors(self._settings):
+        with self._errors():
             try:
                 yield
             finally:
@@ -64,7 +90,7 @@ class ElasticStore:
             return self._writer.add(mentions, now)
 
     def mentions(self, ids: Collection[str], *, whole: bool = False) -> dict[str, Mention]:
-        with errors(self._settings):
+        with self._errors():
             stored = self._writer.lookup(set(ids))
         found = {name: united([each.mention for each in copies]) for name, copies in stored.items()}
         return found if whole else {name: _without_keys(mention) for name, mention in found.items()}
@@ -91,19 +117,21 @@ class ElasticStore:
         oldest_first: bool = False,
         whole: bool = False,
     ) -> Page:
-        with errors(self._settings):
+        with self._errors():
             return self._reader.search(query, limit=limit, after=after, oldest_first=oldest_first, whole=whole)
 
     def count(self, query: MentionQuery) -> int:
-        with errors(self._settings):
+        with self._errors():
             return self._reader.count(query)
 
-    def group(self, query: MentionQuery, by: Sequence[Dimension]) -> dict[tuple[str, ...], int]:
-        with errors(self._settings):
-            return self._reader.group(query, by)
+    def group(
+        self, query: MentionQuery, by: Sequence[Dimension], *, top: int | None = None
+    ) -> dict[tuple[str, ...], int]:
+        with self._errors():
+            return self._reader.group(query, by, top)
 
     def find_originals(self, keys: Collection[int], *, since: datetime) -> dict[int, tuple[str, ...]]:
-        with errors(self._settings):
+        with self._errors():
             return self._reader.find_originals(keys, since=since)
 
     def erase_mentions(self, ids: Collection[str]) -> int:
@@ -121,7 +149,7 @@ class ElasticStore:
     # records
 
     def get(self, kind: type[R], record_id: str) -> R | None:
-        with errors(self._settings):
+        with self._errors():
             return self._records.get(kind, record_id)
 
     def find(
@@ -134,27 +162,27 @@ class ElasticStore:
         limit: int | None = None,
         offset: int = 0,
     ) -> list[R]:
-        with errors(self._settings):
+        with self._errors():
             return self._records.find(kind, where, order_by=order_by, descending=descending, limit=limit, offset=offset)
 
     def tally(self, kind: type[Record], where: Where | None = None) -> int:
-        with errors(self._settings):
+        with self._errors():
             return self._records.tally(kind, where)
 
     def put(self, record: R) -> R:
-        with errors(self._settings):
+        with self._errors():
             return self._records.put(record)
 
     def put_all(self, records: Sequence[Record]) -> None:
-        with errors(self._settings):
+        with self._errors():
             self._records.put_all(records)
 
     def restore_records(self, records: Sequence[Record], *, replace: bool = True) -> int:
-        with errors(self._settings):
+        with self._errors():
             return self._records.restore(records, replace=replace)
 
     def delete(self, kind: type[Record], record_id: str) -> bool:
-        with errors(self._settings):
+        with self._errors():
             return self._records.delete(kind, record_id)
 
     # upkeep
@@ -164,11 +192,11 @@ class ElasticStore:
         names = self._session.names
         raise StoreError(
             f"Elasticsearch 的数据请用它的快照备份, 不能存成 {target}: 登记快照仓库后 PUT _snapshot/仓库/名字, "
-            f"indices 写 {names.mentions}-*,{names.records}-*"
+            f"indices 写 {names.prefix}-*"
         )
 
     def check(self) -> dict[str, Any]:
-        with errors(self._settings):
+        with self._errors():
             return elastic_check.facts(self._session)
 
     def close(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,25 +13,30 @@ from elastic_transport import TransportError
 from elasticsearch import ApiError, Elasticsearch
 
 from index.elastic_errors import of_answer, worth_a_retry
+from index.elastic_rows import as_json
 from index.store import StoreUnavailable
 from settings import StoreSettings
 
 _WRITES_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 8_000_000
+_ANSWER = ",".join(f"items.*.{name}" for name in ("status", "error", "_seq_no", "_primary_term"))
 _LONGEST_REASON = 240
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One document to be written. With seq_no and term only if it is still the one that was read."""
+    """One document to be written. With seq_no and term only if it is still the one that was read; with a version
+    only if none of a higher version is there."""
 
     op: Literal["create", "index", "delete"]
     index: str
     key: str
-    document: dict[str, Any] | None = None
+    document: dict[str, Any] | bytes | None = None
+    """As it is or as its JSON."""
     seq_no: int | None = None
     term: int | None = None
+    version: int | None = None
 
 
 class Fate(Enum):
@@ -101,7 +105,10 @@ class BulkWriter:
     def _send(self, items: list[_Item]) -> Exception | None:
         """Gives items their results; those without one may be sent again, and the last reason comes back."""
         try:
-            answer = self._sender.bulk(operations=[line for item in items for line in item.lines])  # type: ignore[misc]
+            answer = self._sender.bulk(
+                operations=[line for item in items for line in item.lines],  # type: ignore[misc]
+                filter_path=_ANSWER,
+            )
         except (TransportError, ApiError) as e:
             if not worth_a_retry(e):
                 raise
@@ -141,14 +148,11 @@ def _lines(write: Write) -> Iterator[bytes]:
     action: dict[str, Any] = {"_index": write.index, "_id": write.key}
     if write.seq_no is not None:
         action |= {"if_seq_no": write.seq_no, "if_primary_term": write.term}
-    yield _json({write.op: action})
+    if write.version is not None:
+        action |= {"version": write.version, "version_type": "external_gte"}
+    yield as_json({write.op: action})
     if write.document is not None:
-        yield _json(write.document)
-
-
-def _json(value: Any) -> bytes:
-    # A lone half of a surrogate pair is no character: the server would refuse the whole request for it.
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        yield write.document if isinstance(write.document, bytes) else as_json(write.document)
 
 
 def _pieces(items: Sequence[_Item]) -> Iterator[list[_Item]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from index.elastic_schema import SCHEMA_VERSION, mention_indices
+from index.elastic_schema import mention_indices
 from index.elastic_search import Session
 
 
@@ -16,7 +16,7 @@ def facts(session: Session) -> dict[str, Any]:
     return {
         "backend": "elasticsearch",
         "server": client.info()["version"]["number"],
-        "schema": SCHEMA_VERSION,
+        "schema": names.version,
         "n_mentions": session.count(names.mentions, {"match_all": {}}),
         "n_bytes": stats["_all"]["total"]["store"]["size_in_bytes"],
         "n_indices": len(mention_indices(client, names)),
@@ -35,9 +35,18 @@ def _health(session: Session, indices: list[str]) -> list[str]:
 
 def _blocks(session: Session, indices: list[str]) -> list[str]:
     answer = session.client.indices.get_settings(index=indices, name="index.blocks.*", flat_settings=True)
-    blocked = [
-        index
+    blocks = {
+        index: {name for name, value in found.get("settings", {}).items() if value in (True, "true")}
         for index, found in answer.body.items()
-        if any(value in (True, "true") for value in found.get("settings", {}).values())
-    ]
-    return [f"索引 {', '.join(blocked)} 目前只读, 多半因为磁盘将满: 请腾出空间"] if blocked else []
+    }
+    held = [index for index, names in blocks.items() if names == {"index.blocks.write"}]
+    full = [index for index, names in blocks.items() if names - {"index.blocks.write"}]
+    problems = []
+    if held:
+        problems.append(
+            f"索引 {', '.join(held)} 目前不可写: 迁移 (store migrate) 正在做最后一步, 几秒后就好; "
+            "若它已中断, 请再运行一次, 或用 manage.py store migrate --abandon 放弃"
+        )
+    if full:
+        problems.append(f"索引 {', '.join(full)} 目前只读, 多半因为磁盘将满: 请腾出空间")
+    return problems

@@ -116,6 +116,8 @@ def of_answer(status: int, cause: Mapping[str, Any], settings: StoreSettings) ->
 def _blocked(reason: str) -> str:
     if "read-only" in reason or "flood" in reason:
         return f"Elasticsearch 的索引目前只读, 多半是磁盘将满 (flood stage): 请腾出空间, 之后会自动恢复 ({reason})"
+    if "index write (api)" in reason:
+        return f"索引暂时不可写 (迁移正在做最后一步, 或有人设了写保护), 之后会自动继续 ({reason})"
     return f"Elasticsearch 暂时拒绝操作: {reason}"
 
 

@@ -1,10 +1,11 @@
 """Writing mentions to Elasticsearch: each in the index of its month, and there only once.
 
-An id is looked up in all months by realtime gets, which see every write before them. A new mention is first
-created in its month and only then looked for in the others: of two writers that bring the same id with dates in
-different months, at least the later one sees both and makes one of them. The merged mention is written first
-and the other then removed, each only if it is still as it was read, so a crash in between leaves two (mended
-at the next sight of the id) and never none.
+What is stored is read by realtime gets, which see every write before them. A new mention is first created in its
+month and only then looked for in the others, after a refresh of those: of two writers that bring the same id with
+dates in different months, at least the later one sees both and makes one of them. (A search says in one look into
+each index which of thousands of ids are there; realtime gets of all ids in all months took longer than the writing.)
+The merged mention is written first and the other then removed, each only if it is still as it was read, so a crash
+in between leaves two (mended at the next sight of the id) and never none.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any
 
 from index.elastic_bulk import Fate, Result, Write, pause
 from index.elastic_errors import of_answer
-from index.elastic_rows import document_of, key_of, mention_of, with_sorted_keys
+from index.elastic_rows import key_of, line_of, mention_of, with_sorted_keys
 from index.elastic_schema import create, mention_indices
-from index.elastic_search import Session
+from index.elastic_search import LARGEST_PAGE, Session
 from index.elastic_text import chunks
 from index.merge import edited, merged
 from index.models import Mention, MentionEdit
@@ -159,24 +160,47 @@ class MentionWriter:
     def _create(self, firsts: Mapping[str, Mention], told: _Told) -> tuple[dict[str, Stored], dict[str, list[Stored]]]:
         """Each mention written where its month has none of its id; and what else there is of the ids."""
         created, unsure = {}, []
-        results = self._write([self._written("create", mention) for mention in firsts.values()])
-        for mention, result in zip(firsts.values(), results, strict=True):
+        writes = [self._written("create", mention) for mention in firsts.values()]
+        for mention, write, result in zip(firsts.values(), writes, self._write(writes), strict=True):
             if result.fate is Fate.DONE:
-                index = self.session.names.month(mention.published_at)
-                created[mention.id] = Stored(mention, index, result.seq_no, result.term)
+                created[mention.id] = Stored(mention, write.index, result.seq_no, result.term)
             elif result.fate is Fate.REFUSED:
                 told.refused[mention.id] = result.reason
             elif result.unsure:
                 unsure.append(mention)
-        elsewhere = self._get(
-            (index, name)
-            for index in (self._indices() if firsts else ())
-            for name in firsts
-            if name not in told.refused and (name not in created or created[name].index != index)
-        )
+        months = {name: write.index for name, write in zip(firsts, writes, strict=True) if name not in told.refused}
+        known = [(index, name) for name, index in months.items() if name not in created]
+        elsewhere = self._get([*known, *self._beside(months)])
         for mention in unsure:
             _recognise(mention, elsewhere, created)
         return created, elsewhere
+
+    def _beside(self, months: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Where else, as (index, id), these ids are than in the month that is given with each."""
+        by_month: dict[str, dict[str, str]] = {}
+        for name, month in months.items():
+            by_month.setdefault(month, {})[key_of(name)] = name
+        # A pattern, since the names of all months may be more than an address holds.
+        others = {month: f"{self.session.names.mentions_template}-*,-{month}" for month in by_month}
+        if others:
+            self.session.refresh(next(iter(others.values())) if len(others) == 1 else self.session.names.mentions)
+        # So few at once that all of them in all months are one answer.
+        at_once = max(LARGEST_PAGE // len(self._indices()), 1) if others else 0
+        found = []
+        for month, names in by_month.items():
+            for keys in chunks(names, at_once):
+                answer = self.session.search(
+                    index=others[month],
+                    query={"ids": {"values": keys}},
+                    sort=["_doc"],
+                    size=LARGEST_PAGE,
+                    source=False,
+                    track_total_hits=False,
+                    filter_path="hits.hits._index,hits.hits._id",
+                )
+                hits = answer.body.get("hits", {}).get("hits", ())
+                found += [(hit["_index"], names[hit["_id"]]) for hit in hits]
+        return found
 
     def _merge(
         self,
@@ -278,7 +302,7 @@ class MentionWriter:
 
     def _written(self, op: Any, mention: Mention, there: Stored | None = None) -> Write:
         index = self.session.names.month(mention.published_at)
-        document = document_of(mention)
+        document = line_of(mention)
         if there is None:
             return Write(op, index, key_of(mention.id), document)
         return Write(op, index, key_of(mention.id), document, there.seq_no, there.term)

@@ -19,10 +19,11 @@ def mention_clause(query: MentionQuery, node: Node | None, near: Mapping[Near, C
     """All conditions of a query whose text was parsed into node."""
     wanted = [*_terms(query), *_ranges(query), *_aspects(query)]
     unwanted: list[Clause] = []
-    if query.copies == "fold":
-        wanted.append({"term": {"copy": False}})
+    # What is rare is looked for and left out: to go through all that is not rare would take longer.
+    if query.copies != "all":
+        (unwanted if query.copies == "fold" else wanted).append({"term": {"copy": True}})
     if query.hidden != "with":
-        wanted.append({"term": {"hidden": query.hidden == "only"}})
+        (unwanted if query.hidden == "without" else wanted).append({"term": {"hidden": True}})
     if query.model_version_not is not None:
         unwanted.append({"term": {"model_version": query.model_version_not}})
     if node is not None:

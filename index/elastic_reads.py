@@ -10,6 +10,7 @@ from typing import Any
 from index.elastic_groups import group
 from index.elastic_query import mention_clause, near_leaves
 from index.elastic_rows import mention_of, microseconds
+from index.elastic_schema import mention_indices
 from index.elastic_search import LARGEST_PAGE, Freshness, Hit, Session
 from index.elastic_text import TERMS_AT_ONCE, Clause, among, chunks, near_candidates
 from index.query import Near, are_near, parse
@@ -49,12 +50,18 @@ class MentionReader:
     def count(self, query: MentionQuery) -> int:
         return self.session.count(self.session.names.mentions, self._clause(query))
 
-    def group(self, query: MentionQuery, by: Sequence[Dimension]) -> dict[tuple[str, ...], int]:
-        return group(self.session, self._clause(query), by)
+    def group(self, query: MentionQuery, by: Sequence[Dimension], top: int | None) -> dict[tuple[str, ...], int]:
+        return group(self.session, self._clause(query), by, top)
 
     def find_originals(self, keys: Collection[int], *, since: datetime) -> dict[int, tuple[str, ...]]:
         # A copy may follow its original at once, and through another process.
         self.fresh.refresh(self.session, always=True)
+        # By name: each further month would look all keys up before it sees that nothing in it is that new.
+        months = [
+            index
+            for index in mention_indices(self.session.client, self.session.names)
+            if (end := self.session.names.end_of(index)) is None or end > since
+        ]
         found: dict[int, list[str]] = {}
         for wanted in map(set, chunks(sorted(set(keys)), TERMS_AT_ONCE)):
             clause = {
@@ -66,17 +73,18 @@ class MentionReader:
                     ]
                 }
             }
-            for hit in self._originals(clause):
+            for hit in self._originals(months, clause):
                 for key in wanted.intersection(hit["_source"]["keys"]):
                     found.setdefault(key, []).append(hit["fields"]["id"][0])
         return {key: tuple(ids) for key, ids in found.items()}
 
-    def _originals(self, clause: Clause) -> Iterator[Hit]:
+    def _originals(self, months: Sequence[str], clause: Clause) -> Iterator[Hit]:
         """The earliest first."""
         place = None
         while True:
             answer = self.session.search(
-                index=self.session.names.mentions,
+                index=months,
+                ignore_unavailable=True,
                 query=clause,
                 sort=[{"published_us": "asc"}, {"id": "asc"}],
                 size=LARGEST_PAGE,

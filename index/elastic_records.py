@@ -19,13 +19,14 @@ from index.elastic_errors import of_answer, worth_a_retry
 from index.elastic_rows import key_of, microseconds, shortened
 from index.elastic_search import LARGEST_PAGE, Hit, Session
 from index.elastic_text import MATCH_NONE, Clause, among, any_clause, chunks
-from index.models import Record
+from index.models import RECORDS, Record
 from index.store import Between, SchemaError, StoreError, StoreUnavailable, VersionConflict, Where
 
 R = TypeVar("R", bound=Record)
 
 _GETS_AT_ONCE = 1_000
 _ROUNDS = 20
+_KINDS = {kind.kind_name: kind for kind in RECORDS}
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,14 @@ def _record_of(kind: type[R], source: Mapping[str, Any]) -> R:
         return kind.model_validate(source["body"]).model_copy(update={"version": source["version"]})
     except (ValueError, KeyError) as e:
         raise SchemaError(f"库中有一条 {kind.kind_name} 记录无法读取, 数据可能已损坏: {e}") from e
+
+
+def rewritten(source: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored record as this program writes it; of a kind that it does not know, as it is and not to be found."""
+    kind = _KINDS.get(source["kind"])
+    if kind is None:
+        return {**source, "fields": {}}
+    return _document_of(_record_of(kind, source), source.get("writer", ""))
 
 
 def _values(value: Any) -> list[Any]:

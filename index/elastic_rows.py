@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from pydantic_core import PydanticSerializationError
 
 from index.models import Mention
 from index.store import SchemaError
@@ -20,6 +23,9 @@ _LONGEST_VALUE = 8_000
 _LONG = re.compile(r"\S{121,}")
 """The server's whitespace analyzer cuts at 255 units of UTF-16, of which an emoji takes two."""
 KEPT_OF_LONG = 100
+
+# Once for all: json.dumps() would make one for each value.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def microseconds(at: datetime) -> int:
@@ -51,8 +57,27 @@ def _shortened(match: re.Match[str]) -> str:
     return f"{token[:KEPT_OF_LONG]}#{hashlib.sha256(token.encode()).hexdigest()[:40]}"
 
 
+def as_json(value: Any) -> bytes:
+    # A lone half of a surrogate pair is no character: the server would refuse the whole request for it.
+    return _encode(value).encode("utf-8", "replace")
+
+
 def document_of(mention: Mention) -> dict[str, Any]:
     """All fields of elastic_schema.MENTION_PROPERTIES that have a value; unread and unknown are the empty text."""
+    return {"body": mention.model_dump(mode="json", exclude_defaults=True), **_fields(mention)}
+
+
+def line_of(mention: Mention) -> bytes:
+    """document_of() as JSON. Thousands of documents as trees of small objects would keep the garbage collector busy."""
+    try:
+        body = mention.model_dump_json(exclude_defaults=True)
+    except PydanticSerializationError:  # a lone half of a surrogate pair
+        return as_json(document_of(mention))
+    return b'{"body":' + body.encode() + b"," + as_json(_fields(mention))[1:]
+
+
+def _fields(mention: Mention) -> dict[str, Any]:
+    """All but the body."""
     published_us = microseconds(mention.published_at)
     document: dict[str, Any] = {
         "id": mention.id,
@@ -69,7 +94,6 @@ def document_of(mention: Mention) -> dict[str, Any]:
         "hidden": mention.hidden is not None,
         "customer": mention.customer_id or "",
         "model_version": mention.labels.model_version if mention.labels else "",
-        "body": mention.model_dump(mode="json", exclude_defaults=True),
         **_persona(mention),
     }
     aspects = mention.aspects

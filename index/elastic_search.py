@@ -13,6 +13,7 @@ from index.elastic_bulk import BulkWriter, pause
 from index.elastic_errors import worth_a_retry
 from index.elastic_schema import Names
 from index.elastic_text import Clause
+from index.store import StoreUnavailable
 from settings import StoreSettings
 
 PAGE = 2_000
@@ -38,7 +39,10 @@ class Session:
         return self.patiently(lambda: self.client.search(allow_partial_search_results=False, **request))
 
     def refresh(self, index: str) -> None:
-        self.patiently(lambda: self.client.indices.refresh(index=index))
+        """All that was written before is seen by searches after it. Raises StoreUnavailable where that failed."""
+        answer = self.patiently(lambda: self.client.indices.refresh(index=index))
+        if answer["_shards"]["failed"]:
+            raise StoreUnavailable(f"Elasticsearch 未能刷新索引 {index}, 请稍后再试")
 
     def patiently(self, request: Callable[[], T]) -> T:
         """A read, again and again while the server is busy or a shard just changes its place, e.g. that of a month

@@ -136,9 +136,11 @@ class EmbeddedStore:
     def count(self, query: MentionQuery) -> int:
         return self._count(query, ())[()]
 
-    def group(self, query: MentionQuery, by: Sequence[Dimension]) -> dict[tuple[str, ...], int]:
+    def group(
+        self, query: MentionQuery, by: Sequence[Dimension], *, top: int | None = None
+    ) -> dict[tuple[str, ...], int]:
         embedded_query.check_dimensions(by)
-        return dict(self._count(query, by))
+        return dict(self._count(query, by).most_common(top))
 
     def _count(self, query: MentionQuery, by: Sequence[Dimension]) -> Counter[tuple[str, ...]]:
         counts: Counter[tuple[str, ...]] = Counter()

@@ -136,8 +136,9 @@ def _marked(query: MentionQuery, matched: str, topics: Sequence[str]) -> str:
     expression = f"({{words}} : {matched})"
     if topics:
         expression += " AND {marks} : (" + " OR ".join(f'"{topic_mark(topic)}"' for topic in topics) + ")"
-    if query.hidden == "only":
-        expression += ' AND {marks} : ("hidden")'
+    for mark, is_wanted in (("hidden", query.hidden == "only"), ("copy", query.copies == "only")):
+        if is_wanted:
+            expression += f' AND {{marks}} : ("{mark}")'
     unwanted = [
         f'"{mark}"'
         for mark, is_on in (("hidden", query.hidden == "without"), ("copy", query.copies == "fold"))
@@ -193,8 +194,8 @@ def _aspects(found: Conditions, query: MentionQuery) -> None:
 
 
 def _flags(done: Conditions, query: MentionQuery) -> None:
-    if query.copies == "fold":
-        done.add("f.copy = 0", columns=["copy"])
+    if query.copies != "all":
+        done.add("f.copy = ?", [int(query.copies == "only")], ["copy"])
     if query.hidden != "with":
         done.add("f.hidden = ?", [int(query.hidden == "only")], ["hidden"])
 

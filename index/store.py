@@ -76,7 +76,7 @@ class MentionQuery(Frozen):
 
     text is the query language of index/query.py. since is inclusive, until exclusive, both on
     published_at; the indexed pair is the same on indexed_at. copies "fold" leaves out mentions that
-    repeat an earlier one (is_copy).
+    repeat an earlier one (is_copy), "only" leaves out all others.
     """
 
     text: str = ""
@@ -97,7 +97,7 @@ class MentionQuery(Frozen):
     customer_id: str | None = None
     confidence_below: float | None = None
     model_version_not: str | None = None
-    copies: Literal["fold", "all"] = "all"
+    copies: Literal["fold", "only", "all"] = "all"
     hidden: Literal["without", "only", "with"] = "without"
 
 
@@ -170,8 +170,13 @@ class Store(Protocol):
     def count(self, query: MentionQuery) -> int:
         """How many; exact."""
 
-    def group(self, query: MentionQuery, by: Sequence[Dimension]) -> dict[tuple[str, ...], int]:
-        """How many per combination of one to three dimensions; exact; zero groups are absent."""
+    def group(
+        self, query: MentionQuery, by: Sequence[Dimension], *, top: int | None = None
+    ) -> dict[tuple[str, ...], int]:
+        """How many per combination of one to three dimensions; exact; zero groups are absent.
+
+        top: only so many of the largest groups, of equal ones any.
+        """
 
     def find_originals(self, keys: Collection[int], *, since: datetime) -> dict[int, tuple[str, ...]]:
         """For each story key the ids of mentions that are not copies and hold it, published since then."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache, lru_cache
-from itertools import pairwise
+from operator import add
 
 TEXT_VERSION = 1
 BREAK = "␣"
@@ -24,29 +24,37 @@ _OTHER = rf"(?:[^\w{_EMOJI}]|_)+"
 _RUN = re.compile(rf"([a-z]+|[0-9]+|[{_EMOJI}])|({_CHINESE}+)|{_OTHER}")
 
 # Written between characters to hide a word from filters, or left over from emoji; they are no part of what is said.
-_INVISIBLE = dict.fromkeys((0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFE0E, 0xFE0F, 0xFEFF))
+_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u2060\ufe0e\ufe0f\ufeff]")
 
 
 @cache
-def _simplified() -> dict[int, str]:
-    """Character table of OpenCC's t2s; per character, because word-wise conversion would break substrings."""
+def _simplified() -> tuple[re.Pattern[str], dict[str, str]]:
+    """Character table of OpenCC's t2s; per character, because word-wise conversion would break substrings.
+
+    With a pattern of its characters: most texts have none, and str.translate would look at each of theirs.
+    """
     import opencc
 
     converter = opencc.OpenCC("t2s")
-    table = {}
+    table: dict[str, str] = {}
     for block in (range(0x3400, 0x4DC0), range(0x4E00, 0xA000), range(0xF900, 0xFB00)):
         for code in block:
             character = unicodedata.normalize("NFKC", chr(code))
             simplified = converter.convert(character)
             if simplified != character and len(simplified) == 1:
-                table[code] = simplified
+                table[chr(code)] = simplified
     # A few simplified forms are themselves variants of others: followed to the end, folding twice changes nothing.
-    return {code: table.get(ord(simplified), simplified) for code, simplified in table.items()}
+    table = {character: table.get(simplified, simplified) for character, simplified in table.items()}
+    return re.compile(f"[{''.join(table)}]"), table
 
 
 def fold(text: str) -> str:
     """The comparable form of a text; idempotent."""
-    return unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).lower().translate(_simplified())
+    if text.isascii():
+        return text.lower()
+    traditional, table = _simplified()
+    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).lower()
+    return traditional.sub(lambda found: table[found[0]], folded)
 
 
 def search_text(title: str, text: str) -> str:
@@ -57,8 +65,7 @@ def search_text(title: str, text: str) -> str:
 def units(folded: str) -> list[str]:
     """The text as single Chinese characters, Latin words, numbers, emoji and breaks."""
     found: list[str] = []
-    for match in _RUN.finditer(folded):
-        word, chinese = match.groups()
+    for word, chinese in _RUN.findall(folded):
         if chinese:
             found.extend(chinese)
         else:
@@ -69,10 +76,9 @@ def units(folded: str) -> list[str]:
 def tokens(folded: str) -> str:
     """The text as tokens with a space between, for the full-text index."""
     found: list[str] = []
-    for match in _RUN.finditer(folded):
-        word, chinese = match.groups()
+    for word, chinese in _RUN.findall(folded):
         if chinese:
-            found.extend([first + second for first, second in pairwise(chinese)])
+            found.extend(map(add, chinese, chinese[1:]))
             found.append(chinese[-1])
         else:
             found.append(word or BREAK)

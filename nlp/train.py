@@ -10,7 +10,7 @@ The recipe, stage by stage; each leaves a file in the work folder, so a run that
   teacher  these averaged weights as int8 files; with the linear model they read more of the corpora
   third    the weights of the broad stage again, on what the teacher read, with the mentions; dropout and doubt of every
            label keep it from learning them by heart
-  last     the mentions alone; the weights are averaged with those of the third
+  last     the mentions alone
 A model of ours as the base is the teacher, and is trained on from where it stands: what comes before falls away.
 Temperatures, the share of the linear model, thresholds and class biases are found on mentions that no stage has seen,
 with a linear model that has not seen them either (linear.npz in the work folder); then int8 weights are written.
@@ -211,7 +211,7 @@ def _is_ours(base: str) -> bool:
 
 
 def train(data: Data, base: str, shop: Workshop) -> None:
-    """All stages; the workshop then holds the averaged weights."""
+    """All stages; the workshop then holds the weights to ship."""
     own = joined(data.mentions, data.written)
     weighted = joined(data.mentions.scaled(MENTIONS_WEIGHT), data.written)
     if _is_ours(base):
@@ -222,9 +222,7 @@ def train(data: Data, base: str, shop: Workshop) -> None:
     shop.network.load_state_dict(begin)
     shop.run(THIRD, joined(wide, weighted.smoothed(SMOOTHED)))
     shop.run(LAST, own.smoothed(SMOOTHED))
-    shop.average(THIRD, LAST)
     torch.save(shop.network.state_dict(), shop.folder / "best.pt")
-    shop.say(f"平均: {shop.judged()}")
 
 
 def _teach(data: Data, shop: Workshop, own: Examples, weighted: Examples) -> tuple[Weights, Path]:

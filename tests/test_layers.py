@@ -29,6 +29,10 @@ NOT_FOR = {
     "doctor": {"manage", "worker", "dashboard", "streamlit", "scrapy", "apscheduler", "pysqlite3"},
     "supervise": {"manage", "worker", "jobs", "streamlit", "scrapy", "apscheduler", "pysqlite3"},
     "console": {"manage", "jobs", "worker", "dashboard", "crawlers", "nlp", "alerts", "streamlit", "apscheduler"},
+    "store_commands": {
+        *("manage", "jobs", "worker", "dashboard", "crawlers", "nlp", "alerts", "streamlit", "elasticsearch"),
+        *("scrapy", "apscheduler", "torch", "transformers", "pysqlite3"),
+    },
     "manage": {"streamlit", "scrapy", "apscheduler", "torch", "transformers", "pysqlite3"},
     "bench": {"manage", "worker", "dashboard", "streamlit", "scrapy", "apscheduler"},
 }

@@ -1,18 +1,18 @@
 """The stores that must pass the contract: name -> how to open an empty one in a folder."""
 
 from index.elastic import ElasticStore
+from index.elastic_fence import drop_indices, drop_template
 from index.embedded import EmbeddedStore
 from tests.servers.elastic import store_settings
 
 
 class TemporaryElasticStore(ElasticStore):
-    """Takes its indices and templates with it when it is closed."""
+    """Takes its indices and templates, of all versions, with it when it is closed."""
 
     def close(self):
-        client, names = self._session.client, self._session.names
-        found = client.indices.get(index=f"{names.mentions}-*,{names.records}-*", filter_path="*.aliases")
-        client.indices.delete(index=sorted(found.body))
-        client.indices.delete_index_template(name=names.mentions_template)
+        client, prefix = self._session.client, self._session.names.prefix
+        drop_indices(client, client.indices.get_alias(index=f"{prefix}-*"))
+        drop_template(client, f"{prefix}-mentions-*")
         super().close()
 
 

@@ -32,7 +32,7 @@ def fits(mention, query):
         and (query.customer_id is None or mention.customer_id == query.customer_id)
         and (query.confidence_below is None or (mention.confidence or 2) < query.confidence_below)
         and (query.model_version_not is None or version != query.model_version_not)
-        and (query.copies == "all" or not mention.is_copy)
+        and (query.copies == "all" or mention.is_copy == (query.copies == "only"))
         and (query.hidden == "with" or (mention.hidden is not None) == (query.hidden == "only"))
     )
 

@@ -87,7 +87,7 @@ def a_query(chance):
         "model_version_not": maybe(("m1",), 0.1),
         "indexed_since": maybe((ago(hours=1), NOW), 0.1),
         "indexed_until": maybe((NOW + timedelta(hours=1),), 0.1),
-        "copies": maybe(("fold",), 0.4),
+        "copies": maybe(("fold", "fold", "only"), 0.5),
         "hidden": maybe(("only", "with"), 0.3),
     }
     return MentionQuery(**{name: value for name, value in fields.items() if value is not None})

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from index import elastic_groups, elastic_records
+from index import elastic_groups, elastic_mentions, elastic_records
 from index.elastic import ElasticStore
 from index.elastic_bulk import Fate, Write
 from index.elastic_rows import document_of, key_of
-from index.elastic_schema import Names, record_fields
+from index.elastic_schema import VERSION, Names, record_fields
 from index.models import Customer, Engagement, Link, MentionEdit, Order, Task
 from index.store import MentionQuery, QueryError, SchemaError, StoreError, StoreUnavailable, VersionConflict
 from tests.builders import NOW, a_mention, a_record, a_review, ago
@@ -199,6 +199,7 @@ def test_brackets_deeper_than_the_server_takes_are_an_error_of_the_query(store):
 
 
 def test_groups_and_records_beyond_one_answer_are_complete(store, monkeypatch):
+    monkeypatch.setattr(elastic_groups, "_VALUES_AT_ONCE", 4)
     monkeypatch.setattr(elastic_groups, "_GROUPS_AT_ONCE", 3)
     monkeypatch.setattr(elastic_records, "LARGEST_PAGE", 4)
     mentions = [a_mention(published_at=ago(hours=n // 5), source=f"s{n % 5}") for n in range(40)]
@@ -210,6 +211,33 @@ def test_groups_and_records_beyond_one_answer_are_complete(store, monkeypatch):
     store.put_all(random.Random(1).sample(tasks, len(tasks)))
     assert [task.id for task in store.find(Task, order_by="due_at", descending=True)] == [f"t{n:02}" for n in range(11)]
     assert [task.id for task in store.find(Task, limit=6, offset=2)] == [f"t{n:02}" for n in range(2, 8)]
+
+
+def test_more_groups_than_the_server_puts_into_one_answer_are_complete(proxied):
+    store, proxy = proxied
+    store.add_mentions([a_mention(published_at=ago(hours=n)) for n in range(3)], now=NOW)
+    error = Answer.error(400, "too_many_buckets_exception", "Trying to create too many buckets.")
+    proxy.requests.clear()
+    proxy.spoil = once("_search", lambda _: error)
+    assert sum(store.group(MentionQuery(), ["hour", "kind"]).values()) == 3
+    assert sum("_search" in request for request in proxy.requests) == 2
+
+
+def test_the_largest_groups_are_right_where_the_server_cannot_promise_it(store, monkeypatch):
+    monkeypatch.setattr(elastic_groups, "_VALUES_OF_A_SHARD", 2)
+    # Second in each of two months, and the largest of all.
+    for at, names in ((NOVEMBER, "aaaabbbbcd"), (OCTOBER, "eeeebbbbfg")):
+        store.add_mentions([a_mention(published_at=at, story_id=f"weibo:{name}") for name in names], now=NOW)
+    assert store.group(MentionQuery(), ["story"], top=1) == {("weibo:b",): 8}
+
+
+def test_more_twins_than_one_answer_holds_are_all_found(store, monkeypatch):
+    monkeypatch.setattr(elastic_mentions, "LARGEST_PAGE", 4)
+    olds = [a_mention(published_at=NOVEMBER) for _ in range(5)]
+    store.add_mentions(olds, now=ago(minutes=5))
+    moved = [old.model_copy(update={"published_at": OCTOBER, "collected_at": NOW + timedelta(hours=1)}) for old in olds]
+    assert len(store.add_mentions(moved, now=NOW).changed_ids) == 5
+    assert months(store) == {"early": 0, "2026.10": 5, "2026.11": 0}
 
 
 def test_a_record_is_not_found_by_what_it_no_longer_has(store):
@@ -332,14 +360,12 @@ def test_a_server_that_is_down_is_named_with_its_setting():
         ElasticStore(settings)
 
 
-def test_indices_of_a_newer_program_are_left_alone(store):
-    client, names = store._session.client, store._session.names
-    client.indices.put_mapping(index=names.early, meta={"schema": 2, "text": 1})
-    with pytest.raises(SchemaError, match="升级"):
-        ElasticStore(store._settings)
-    client.indices.put_mapping(index=names.early, meta={"schema": 0, "text": 1})
-    with pytest.raises(SchemaError, match="migrate"):
-        ElasticStore(store._settings)
+@pytest.mark.parametrize(("version", "said"), [(VERSION - 1, "升级"), (VERSION + 1, "store migrate")])
+def test_indices_of_another_program_are_left_alone(store, version, said):
+    before = store._session.client.indices.get_alias(index=f"{store._settings.prefix}-*").body
+    with pytest.raises(SchemaError, match=said):
+        ElasticStore(store._settings, names=Names(store._settings.prefix, version))
+    assert store._session.client.indices.get_alias(index=f"{store._settings.prefix}-*").body == before
 
 
 def test_a_backup_is_the_servers_own_matter(store, tmp_path):

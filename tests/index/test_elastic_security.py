@@ -1,20 +1,26 @@
 """A secured Elasticsearch: signing in with the smallest role, and every way of getting it wrong."""
 
+import os
 import shutil
 import socket
 import ssl
+import subprocess
 import tempfile
 import threading
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from elasticsearch import Elasticsearch
 
 from index.elastic import ElasticStore
+from index.elastic_migrate import drop_old, migrate
+from index.elastic_schema import VERSION, Names
 from index.models import MentionEdit, Task
 from index.store import MentionQuery, StoreError, StoreUnavailable
-from settings import StoreSettings
+from settings import ROOT, StoreSettings
 from tests.builders import NOW, a_mention, a_record, ago
 from tests.servers.certificates import Authority
 from tests.servers.elastic import START, Server, missing, shared_url
@@ -138,6 +144,108 @@ def test_an_api_key_with_the_smallest_role_does_all_that_the_service_does(sign_i
     assert store.check()["problems"] == []
     store.close()
     ElasticStore(api_key(sign_in, ROLE, monkeypatch)).close()
+
+
+def test_the_smallest_role_is_enough_to_move_to_another_version_and_to_drop_the_old_one(sign_in, monkeypatch):
+    settings = api_key(sign_in, ROLE, monkeypatch).model_copy(update={"prefix": f"{PREFIX}-moved"})
+    old = ElasticStore(settings, names=Names(settings.prefix, VERSION - 1))
+    mention = a_mention()
+    old.add_mentions([mention], now=NOW)
+    task = old.put(a_record(Task))
+    old.close()
+    assert migrate(settings).switched
+    assert drop_old(settings).n_mentions == 1
+    store = ElasticStore(settings)
+    assert (list(store.mentions([mention.id])), store.find(Task)) == ([mention.id], [task])
+    store.close()
+
+
+def make_account(secured, admin_password):
+    """What compose.yaml's service `account` runs."""
+    server, authority = secured
+    given = {
+        "ELASTICSEARCH_URL": server.url,
+        "CA_FILE": str(authority.file),
+        "ROLE_FILE": str(ROOT / "deploy" / "elasticsearch-role.json"),
+        "ELASTIC_PASSWORD": admin_password,
+        "WENSHENG_ELASTICSEARCH_PASSWORD": "yi-ge-mi-mi-9",
+    }
+    command = ["bash", str(ROOT / "deploy" / "account.sh")]
+    return subprocess.run(command, check=False, env={**os.environ, **given}, capture_output=True, text=True)
+
+
+def test_the_account_that_the_deployment_makes_is_enough_and_making_it_again_does_no_harm(sign_in, secured):
+    assert [make_account(secured, PASSWORD).returncode for _ in range(2)] == [0, 0]
+    store = ElasticStore(sign_in(user="wensheng", password="yi-ge-mi-mi-9", prefix="wensheng"))
+    mention = a_mention("咖啡")
+    store.add_mentions([mention], now=NOW)
+    store.put(a_record(Task))
+    assert store.count(MentionQuery(text="咖啡")) == 1
+    store.close()
+
+
+def test_an_account_that_cannot_be_made_stops_the_deployment(secured):
+    said = make_account(secured, "falsch")
+    assert said.returncode != 0
+    assert "401" in said.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("unzip"), reason="needs root and unzip, as in the image")
+@pytest.mark.usefixtures("secured")
+def test_the_certificates_of_the_deployment_are_trusted_by_name_and_made_once(tmp_path):
+    folders = {name: tmp_path / name.lower() for name in ("CERTS", "CA", "TLS", "SNAPSHOTS")}
+    for folder in folders.values():
+        folder.mkdir()
+    (folders["CERTS"] / "ca.zip").write_text("of a run that was cut off")
+    (tools,) = Path(f"/var/tmp/elasticsearch-home-{os.getuid()}").glob("*/bin")
+    java = Path(shutil.which("java")).resolve().parents[1]
+    given = {
+        **{name: str(folder) for name, folder in folders.items()},
+        "WEB_NAME": "pr.example.com",
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "ES_JAVA_HOME": os.environ.get("ES_JAVA_HOME", str(java)),
+    }
+    made = []
+    for _ in range(2):
+        subprocess.run(
+            ["bash", str(ROOT / "deploy" / "certificates.sh")], check=True, env={**os.environ, **given}, timeout=240
+        )
+        made.append({path: path.read_bytes() for path in tmp_path.rglob("*.*")})
+    assert made[0] == made[1]
+    pairs = {name: folders["CERTS"] / name / name for name in ("es-1", "es-2", "es-3")}
+    for name, pair in {**pairs, "pr.example.com": folders["TLS"] / "server"}.items():
+        for host in (name, "localhost"):
+            greet(pair, folders["CA"] / "ca.crt", host)
+        with pytest.raises(ssl.SSLCertVerificationError, match="Hostname mismatch"):
+            greet(pair, folders["CA"] / "ca.crt", "es-9")
+    readable = {path.name for path in tmp_path.rglob("*.*") if path.stat().st_mode & 0o004}
+    assert readable == {"ca.crt", "server.crt"}
+
+
+def greet(pair, ca_file, host):
+    """A handshake without a network: raises what a client would say to the certificate."""
+    ours = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ours.load_cert_chain(pair.with_suffix(".crt"), pair.with_suffix(".key"))
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = ours.wrap_bio(there, back, server_side=True)
+    client = ssl.create_default_context(cafile=str(ca_file)).wrap_bio(back, there, server_hostname=host)
+    for side in (client, server, client):
+        with suppress(ssl.SSLWantReadError):
+            side.do_handshake()
+    assert client.version() == "TLSv1.3"
+
+
+def test_the_health_check_of_a_node_tells_whether_https_and_security_are_up(secured):
+    server, authority = secured
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    kind, check = compose["x-elasticsearch"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    here = check.replace("config/certs/ca/ca.crt", str(authority.file)).replace("https://localhost:9200", server.url)
+    assert here.count(str(authority.file)) == here.count(server.url) == 1
+    assert subprocess.run(["sh", "-c", here], check=False).returncode == 0
+    for wrong in (here.replace("https:", "http:"), here.replace(str(server.port), "1")):
+        assert subprocess.run(["sh", "-c", wrong], check=False).returncode != 0
 
 
 def test_a_missing_privilege_is_named(sign_in, monkeypatch):

@@ -336,6 +336,17 @@ def test_every_dimension_alone_says_what_brute_force_says(store):
 # ---------------------------------------------------------------------------------------- originals, erasure
 
 
+def test_the_largest_groups_are_told_when_only_those_are_asked_for(store):
+    crowd = a_crowd(random.Random(6), 200)
+    store.add_mentions(crowd, now=NOW)
+    for copies, by in (("only", ["story"]), ("all", ["persona"]), ("fold", ["topic", "sentiment"])):
+        query = MentionQuery(copies=copies)
+        every = store.group(query, by)
+        largest = store.group(query, by, top=3)
+        assert sorted(largest.values()) == sorted(every.values())[-3:]
+        assert largest.items() <= every.items()
+
+
 def test_originals_are_found_by_any_of_their_keys_and_copies_never(store):
     low, high = -(2**63), 2**63 - 1
     first = a_mention(story_keys=(1, low))
