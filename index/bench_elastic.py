@@ -247,8 +247,9 @@ def _settled(settings: StoreSettings, store: ElasticStore) -> int:
 
 @contextmanager
 def _without_request_cache(settings: StoreSettings) -> Iterator[None]:
-    """The server remembers answers; the figures are to be those of finding them."""
+    """The server remembers answers, and what an earlier run asked for; the figures are to be those of finding it."""
     client, names = connect(settings), Names(settings.prefix)
+    client.indices.clear_cache(index=names.mentions)
     client.indices.put_settings(index=names.mentions, settings={"index.requests.cache.enable": False})
     try:
         yield
