@@ -100,7 +100,8 @@ def test_floors_are_written_with_the_digests_and_not_lowered(
     assert file.read_bytes() == before
     assert main([*command, "--lower", "rows of a test"]) == 0
     gate = floors.read(file)
-    assert {one["reason"] for one in gate.lowered} == {"rows of a test"}
+    earlier = floors.read(floors.FILE).lowered
+    assert {one["reason"] for one in gate.lowered if one not in earlier} == {"rows of a test"}
     assert gate.sha256["mentions/test.jsonl"] != json.loads(before)["sha256"]["mentions/test.jsonl"]
 
 
