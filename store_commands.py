@@ -114,7 +114,7 @@ def copied_line(done: Copied) -> str:
 
 def say_compared(document: dict[str, Any], found: Comparison, line: str, *, as_json: bool) -> None:
     """Ends with exit status 1 where they differ."""
-    seen = f"{found.n_mentions:,} 条提及的各项条数, 其中 {found.n_sampled:,} 条逐字段, 以及 {found.n_records:,} 条记录"
+    seen = seen_line(found)
     verdict = f"一致: 核对了{seen}。"
     if found.n_different:
         shown = f", 下面是前 {len(found.differences)} 处" if found.n_different > len(found.differences) else ""
@@ -135,6 +135,10 @@ def say_compared(document: dict[str, Any], found: Comparison, line: str, *, as_j
     )
     if found.n_different:
         raise typer.Exit(1)
+
+
+def seen_line(found: Comparison) -> str:
+    return f"{found.n_mentions:,} 条提及的各项条数, 其中 {found.n_sampled:,} 条逐字段, 以及 {found.n_records:,} 条记录"
 
 
 def difference_rows(found: Comparison) -> list[dict[str, str]]:
@@ -219,7 +223,7 @@ def migrated_line(done: Migrated) -> str:
     found = done.comparison
     if found is None:
         return f"{carried}, 还没有切换: 准备好后再运行 manage.py store migrate。"
-    seen = f"{found.n_mentions:,} 条提及的各项条数, 其中 {found.n_sampled:,} 条逐字段, 以及 {found.n_records:,} 条记录"
+    seen = seen_line(found)
     if found.n_different:
         return f"{carried}。不一致: 核对了{seen}, 有 {found.n_different:,} 处不同。没有切换, 服务照常使用原来的索引。"
     return (

@@ -28,6 +28,7 @@ from index.bench_data import BATCH, END, batches
 from index.bench_queries import SEED
 from index.elastic import ElasticStore
 from index.elastic_connection import connect
+from index.elastic_fence import drop_indices, drop_template
 from index.elastic_rows import document_of
 from index.elastic_schema import Names
 from index.models import Mention
@@ -260,9 +261,8 @@ def _without_request_cache(settings: StoreSettings) -> Iterator[None]:
 
 def _drop(settings: StoreSettings) -> None:
     client, names = connect(settings), Names(settings.prefix)
-    if found := sorted(client.indices.get_alias(index=names.patterns, ignore_unavailable=True)):
-        client.indices.delete(index=found)
-    client.options(ignore_status=404).indices.delete_index_template(name=names.mentions_template)
+    drop_indices(client, client.indices.get_alias(index=names.patterns, ignore_unavailable=True))
+    drop_template(client, names.mentions_template)
     client.close()
 
 

@@ -18,7 +18,8 @@ counts and sorts by. A later version that changes one of these must ask the old 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from elasticsearch import Elasticsearch, NotFoundError
@@ -90,14 +91,20 @@ def migrate(
     how many documents were carried, by this run or one before. Raises MigrationRefused, or SchemaError for a newer
     store.
     """
+    with _connected(settings) as client:
+        old, new = _versions(client, settings, version)
+        if old.version == new.version:
+            return Migrated(old.version, new.version, switched=True)
+        with alone(client, settings.prefix, new.version, patience_s=patience_s) as state:
+            return _Move(client, settings, old, new, state, advance).run(n_samples, switch=switch)
+
+
+@contextmanager
+def _connected(settings: StoreSettings) -> Iterator[Elasticsearch]:
     client = connect(settings)
     try:
         with errors(settings):
-            old, new = _versions(client, settings, version)
-            if old.version == new.version:
-                return Migrated(old.version, new.version, switched=True)
-            with alone(client, settings.prefix, new.version, patience_s=patience_s) as state:
-                return _Move(client, settings, old, new, state, advance).run(n_samples, switch=switch)
+            yield client
     finally:
         client.close()
 
@@ -241,57 +248,41 @@ def abandon(settings: StoreSettings, *, version: int | None = None, patience_s: 
 
     Raises MigrationRefused where the new version counts already.
     """
-    client = connect(settings)
-    try:
-        with errors(settings):
-            old, new = _versions(client, settings, version)
-            if old.version == new.version:
-                raise MigrationRefused("没有进行中的迁移: 库已经是这个程序的版本")
-            with alone(client, settings.prefix, new.version, patience_s=patience_s) as state:
-                elastic_fence.lift_fence(client, old)
-                indices = sorted(client.indices.get_alias(index=new.patterns, ignore_unavailable=True))
-                elastic_fence.drop_indices(client, indices)
-                state.over = True
-            return tuple(indices)
-    finally:
-        client.close()
+    with _connected(settings) as client:
+        old, new = _versions(client, settings, version)
+        if old.version == new.version:
+            raise MigrationRefused("没有进行中的迁移: 库已经是这个程序的版本")
+        with alone(client, settings.prefix, new.version, patience_s=patience_s) as state:
+            elastic_fence.lift_fence(client, old)
+            indices = sorted(client.indices.get_alias(index=new.patterns, ignore_unavailable=True))
+            elastic_fence.drop_indices(client, indices)
+            state.over = True
+        return tuple(indices)
 
 
 def n_documents(settings: StoreSettings) -> int:
     """How many mentions and records a move has to carry."""
-    client = connect(settings)
-    try:
-        with errors(settings):
-            old, _ = _versions(client, settings, None)
-            client.indices.refresh(index=[old.mentions, old.records])
-            n: int = client.count(index=[old.mentions, old.records])["count"]
-            return n
-    finally:
-        client.close()
+    with _connected(settings) as client:
+        old, _ = _versions(client, settings, None)
+        client.indices.refresh(index=[old.mentions, old.records])
+        n: int = client.count(index=[old.mentions, old.records])["count"]
+        return n
 
 
 def old_versions(settings: StoreSettings) -> Dropped:
     """What drop_old() would delete."""
-    client = connect(settings)
-    try:
-        with errors(settings):
-            return _old_versions(client, settings)
-    finally:
-        client.close()
+    with _connected(settings) as client:
+        return _old_versions(client, settings)
 
 
 def drop_old(settings: StoreSettings) -> Dropped:
     """Delete the indices of all versions before the one that counts. The barriers against their programs stay."""
-    client = connect(settings)
-    try:
-        with errors(settings):
-            found = _old_versions(client, settings)
-            elastic_fence.drop_indices(client, found.indices)
-            for version in {version_of(index, settings.prefix) for index in found.indices} - {None}:
-                elastic_fence.drop_template(client, f"{settings.prefix}-mentions-v{version}")
-            return found
-    finally:
-        client.close()
+    with _connected(settings) as client:
+        found = _old_versions(client, settings)
+        elastic_fence.drop_indices(client, found.indices)
+        for version in {version_of(index, settings.prefix) for index in found.indices} - {None}:
+            elastic_fence.drop_template(client, f"{settings.prefix}-mentions-v{version}")
+        return found
 
 
 def _old_versions(client: Elasticsearch, settings: StoreSettings) -> Dropped:

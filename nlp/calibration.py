@@ -14,6 +14,7 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from nlp.heads import Floats
+from nlp.pool import pooled
 
 USUAL_THRESHOLD = 0.35
 """Probability from which an aspect counts, before its own best is looked for."""
@@ -43,10 +44,10 @@ def best_pool(logits: NDArray[Any], other: NDArray[Any], truth: NDArray[Any], *,
     """
 
     def loss(at: NDArray[np.float64]) -> float:
-        pooled = logits / np.exp(at[0]) + at[1] * other
+        joint = pooled(logits, np.exp(at[0]), at[1], other)
         if single:
-            return float(-(truth * log_softmax(pooled, axis=1)).sum())
-        return float((np.logaddexp(0, pooled) - truth * pooled).sum())
+            return float(-(truth * log_softmax(joint, axis=1)).sum())
+        return float((np.logaddexp(0, joint) - truth * joint).sum())
 
     found = minimize(loss, [0.5, 0.3], method="L-BFGS-B", bounds=[(-2, 2), (0, 2)]).x
     return float(np.exp(found[0])), float(found[1])

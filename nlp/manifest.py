@@ -36,7 +36,10 @@ class Temperatures(BaseModel):
 
 
 class Shares(BaseModel):
-    """How much the linear model's evidence adds to the logits (nlp/pool.py); 0 leaves it out."""
+    """How much the linear model's evidence adds to the logits of a head (nlp/pool.py); 0 leaves it out.
+
+    Of severity it finds less than the transformer alone, so there it has no share.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

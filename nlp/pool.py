@@ -12,9 +12,6 @@ from scipy.special import logit
 
 from nlp.heads import Floats
 
-POOLED = ("sentiment", "intent", "aspects")
-"""Heads that are read better with the linear model's word; of severity it finds less than the transformer alone."""
-
 _LEAST = 1e-4
 
 
@@ -24,3 +21,8 @@ def evidence(probabilities: Mapping[str, Floats]) -> dict[str, Floats]:
         head: logit(np.clip(each, _LEAST, 1 - _LEAST)) if head == "aspects" else np.log(np.maximum(each, _LEAST))
         for head, each in probabilities.items()
     }
+
+
+def pooled(logits: Floats, temperature: float, share: float, said: Floats) -> Floats:
+    """Logits of one head joined with the evidence of the same texts."""
+    return logits / temperature + share * said

@@ -47,7 +47,7 @@ from nlp.linear import save as save_linear
 from nlp.load import SHIPPED
 from nlp.manifest import TOKENIZER, WEIGHTS, Manifest, Shares, Temperatures
 from nlp.network import Logits, Network
-from nlp.pool import POOLED, evidence
+from nlp.pool import evidence, pooled
 from nlp.reread import reread
 from nlp.torch_reader import read_network
 from nlp.train_linear import train as train_linear
@@ -296,16 +296,16 @@ def _temperatures(found: Logits, held: Examples) -> dict[str, float]:
 def calibrated(shop: Workshop) -> Manifest:
     """What the held-out mentions say of the models' confidence and of the best places to draw lines."""
     found = Logits.of(logits_of(shop.network, shop.tokenizer, shop.held.texts))
-    temperature, share, pooled = {}, {}, {}
+    temperature, share, joint = {}, {}, {}
     said = evidence(shop.linear.probabilities(shop.held.texts))
-    for head in POOLED:
+    for head in Shares.model_fields:
         logits, truth = getattr(found, head).numpy(), getattr(shop.held, head)
         temperature[head], share[head] = best_pool(logits, said[head], truth, single=head != "aspects")
-        pooled[head] = logits / temperature[head] + share[head] * said[head]
+        joint[head] = pooled(logits, temperature[head], share[head], said[head])
     severity = found.severity.numpy()
     temperature["severity"] = best_temperature(severity, shop.held.severity, single=True)
-    thresholds = best_thresholds(expit(pooled["aspects"]), shop.held.aspects)
-    bias = best_class_bias(pooled["intent"], shop.held.intent)
+    thresholds = best_thresholds(expit(joint["aspects"]), shop.held.aspects)
+    bias = best_class_bias(joint["intent"], shop.held.intent)
     return Manifest(
         version=VERSION,
         temperature=Temperatures(**{head: round(value, 3) for head, value in temperature.items()}),

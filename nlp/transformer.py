@@ -26,8 +26,8 @@ from nlp.classifier import NlpError
 from nlp.clean import for_model
 from nlp.heads import INTENTS, N_LOGITS, SENTIMENTS, SLICES, Floats, aspects_of, labels_of
 from nlp.linear import LinearClassifier
-from nlp.manifest import Manifest, Temperatures
-from nlp.pool import POOLED, evidence
+from nlp.manifest import Manifest
+from nlp.pool import evidence, pooled
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -69,8 +69,8 @@ class TransformerClassifier:
         n_at_once: int = 1,
         linear: LinearClassifier | None = None,
     ) -> None:
-        pooled = any(share for _, share in manifest.linear_share)
-        self.version = manifest.version if linear or not pooled else f"{manifest.version}{ALONE}"
+        wants_linear = any(share for _, share in manifest.linear_share)
+        self.version = manifest.version if linear or not wants_linear else f"{manifest.version}{ALONE}"
         self._linear = linear
         self._manifest = manifest
         self._tokenizer = tokenizer
@@ -98,11 +98,11 @@ class TransformerClassifier:
     def probabilities_of(self, logits: Floats, texts: Sequence[str]) -> dict[str, Floats]:
         """The same of texts whose logits are known."""
         temperature = self._manifest.temperature
-        scaled = {head: logits[:, SLICES[head]] / getattr(temperature, head) for head in Temperatures.model_fields}
+        scaled = {head: logits[:, SLICES[head]] / warmth for head, warmth in temperature}
         if self._linear is not None:
             said = evidence(self._linear.probabilities(texts))
-            for head in POOLED:
-                scaled[head] = scaled[head] + getattr(self._manifest.linear_share, head) * said[head]
+            for head, share in self._manifest.linear_share:
+                scaled[head] = pooled(logits[:, SLICES[head]], getattr(temperature, head), share, said[head])
         return {
             "sentiment": softmax(scaled["sentiment"], axis=1),
             "intent": softmax(scaled["intent"] + self._intent_bias, axis=1),
@@ -154,7 +154,8 @@ def load(
 ) -> TransformerClassifier:
     """linear: the model whose word is pooled with the transformer's; where it should be and is not, version ends so.
 
-    Raises NlpError that names the file that is missing, damaged or of another making, and how to mend it."""
+    Raises NlpError that names the file that is missing, damaged or of another making, and how to mend it.
+    """
     try:
         import onnxruntime  # noqa: F401
         import tokenizers  # noqa: F401

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trials.fleet import Deed, TrialError, Wanted, deeds
+from tests.trials.fleet import Deed, Wanted, deeds
 from tests.trials.nodes import longest
+from tests.trials.progress import TrialError
 from tests.trials.serving import Message
 from tests.trials.verdicts import CUT, KILLED, UNEXPLAINED, Asked, History, Recorded, Span, crawls, repeats, too_soon
 from tests.trials.visitor import View

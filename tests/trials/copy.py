@@ -34,6 +34,7 @@ from index.store import Store
 from settings import ROOT, load
 from tests.builders import a_review
 from tests.servers.elastic import Server
+from tests.trials.progress import TrialError, say_and_end, tell
 from tests.trials.records import records
 
 SEED = 20_261_127
@@ -42,15 +43,6 @@ POLL_S = 1.0
 KILLED_BETWEEN = ((0.2, 0.4), (0.55, 0.85))
 """Shares of the whole that are in the target when the command is killed; at 1 M the mentions end at 0.91."""
 MOST_SHOWN = 20
-
-
-class TrialFailedError(Exception):
-    """The trial could not be done as it is meant; the text says why."""
-
-
-def tell(text: str) -> None:
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
-    sys.stderr.flush()
 
 
 # ------------------------------------------------------------------------------------------------- the source
@@ -173,7 +165,7 @@ def _kill_at(way: Way, n_wanted: int) -> int:
     try:
         while way.n_there() < n_wanted:
             if running.poll() is not None:
-                raise TrialFailedError(f"the copy to {way.to} ended by itself ({running.returncode}) before its kill")
+                raise TrialError(f"the copy to {way.to} ended by itself ({running.returncode}) before its kill")
             time.sleep(POLL_S)
     finally:
         running.kill()
@@ -183,14 +175,14 @@ def _kill_at(way: Way, n_wanted: int) -> int:
         refuse_half_copied(way.target)
     except CopyRefused:
         return n_there
-    raise TrialFailedError(f"a target with {n_there:,} of {way.n_all:,} may be used as if it were whole")
+    raise TrialError(f"a target with {n_there:,} of {way.n_all:,} may be used as if it were whole")
 
 
 def _asked(way: Way, *arguments: str) -> dict[str, Any]:
-    """What a command says; raises TrialFailedError if it fails otherwise than by finding differences."""
+    """What a command says; raises TrialError if it fails otherwise than by finding differences."""
     said = subprocess.run(way.command(*arguments), check=False, cwd=ROOT, env=way.environ, capture_output=True)
     if said.returncode not in (0, 1) or not said.stdout:
-        raise TrialFailedError(f"{' '.join(arguments)} to {way.to}: {said.returncode} {said.stderr.decode()[-2000:]}")
+        raise TrialError(f"{' '.join(arguments)} to {way.to}: {said.returncode} {said.stderr.decode()[-2000:]}")
     found: dict[str, Any] = json.loads(said.stdout)
     return found
 
@@ -337,8 +329,7 @@ def main() -> None:
             )
         finally:
             server.stop()
-    sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
-    sys.exit(1 if report["problems"] else 0)
+    say_and_end(report)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import IO
 
 from tests.servers.machines import Machine
 from tests.trials import kill
-from tests.trials.progress import tell
+from tests.trials.progress import TrialError, tell
 from tests.trials.verdicts import Span
 
 QUIET_S = 20.0
@@ -19,10 +19,6 @@ QUIET_S = 20.0
 BETWEEN_S = 5.0
 STOP_S = 240.0
 """What a worker may have in hand when it is asked to end."""
-
-
-class TrialError(Exception):
-    """The trial cannot be done as it is asked for; the text says why."""
 
 
 @dataclass(frozen=True)

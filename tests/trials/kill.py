@@ -9,7 +9,6 @@ A loopback site serves the mentions as JSON APIs and collects the webhook's mess
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import signal
@@ -29,6 +28,7 @@ from index.models import Alert, Notification, Source
 from index.open import open_store
 from index.store import MentionQuery
 from settings import ROOT, load
+from tests.trials.progress import say_and_end
 from tests.trials.serving import Message, serve
 
 if TYPE_CHECKING:
@@ -281,9 +281,7 @@ def main() -> None:
     wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = trial(Path(folder), n_mentions=wanted.mentions, n_kills=wanted.kills, seed=wanted.seed)
-    report["problems"] = problems(report)
-    sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
-    sys.exit(1 if report["problems"] else 0)
+    say_and_end(report | {"problems": problems(report)})
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from index.store import Store
 from settings import ROOT, StoreSettings
 from tests.index.steady import SteadyWriter
 from tests.servers.elastic import Server
+from tests.trials.progress import TrialError, tell
 from tests.trials.records import records
 
 OLD = VERSION - 1
@@ -38,15 +39,6 @@ POLL_S = 0.5
 KILLED_BETWEEN = ((0.2, 0.4), (0.6, 0.9))
 """Shares of the whole that are carried when the command is killed."""
 MOST_SHOWN = 20
-
-
-class TrialFailedError(Exception):
-    """The trial could not be done as it is meant; the text says why."""
-
-
-def tell(text: str) -> None:
-    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
-    sys.stderr.flush()
 
 
 def load(store: Store, n_mentions: int, n_records: int) -> None:
@@ -69,7 +61,7 @@ def go(settings: StoreSettings, chance: random.Random, n_all: int) -> dict[str, 
         tell(f"killed at {shares[-1]:.0%}")
     said = subprocess.run(_command("--json"), check=False, cwd=ROOT, env=_environ(settings), capture_output=True)
     if said.returncode or not said.stdout:
-        raise TrialFailedError(f"store migrate: {said.returncode} {(said.stderr or said.stdout).decode()[-2000:]}")
+        raise TrialError(f"store migrate: {said.returncode} {(said.stderr or said.stdout).decode()[-2000:]}")
     done: dict[str, Any] = json.loads(said.stdout)
     return {"killed_at_share": shares, "seconds": round(time.monotonic() - started, 1), **done}
 
@@ -83,7 +75,7 @@ def _kill_at(settings: StoreSettings, n_wanted: int) -> int:
     try:
         while n_there < n_wanted:
             if running.poll() is not None:
-                raise TrialFailedError(f"store migrate ended by itself ({running.returncode}) before its kill")
+                raise TrialError(f"store migrate ended by itself ({running.returncode}) before its kill")
             time.sleep(POLL_S)
             client.indices.refresh(index=names.patterns, ignore_unavailable=True)
             n_there = client.count(index=names.patterns, ignore_unavailable=True)["count"]

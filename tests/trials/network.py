@@ -38,8 +38,8 @@ from settings import load
 from tests.servers import elastic
 from tests.servers.machines import NoMachinesError, a_network
 from tests.trials import kill
-from tests.trials.fleet import Deed, Fleet, TrialError, Wanted, deeds
-from tests.trials.progress import end_in_good_order, tell
+from tests.trials.fleet import Deed, Fleet, Wanted, deeds
+from tests.trials.progress import TrialError, end_in_good_order, say_and_end, tell
 from tests.trials.serving import Message, serve
 from tests.trials.verdicts import UNEXPLAINED, Asked, Crawl, History, Recorded, crawls, repeats, too_soon
 
@@ -304,8 +304,7 @@ def main() -> None:
             report = trial(folder, wanted, heap=asked.heap)
         except (NoMachinesError, TrialError) as error:
             sys.exit(f"this trial cannot run: {error}")
-    sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
-    sys.exit(1 if report["problems"] else 0)
+    say_and_end(report)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from settings import ROOT, Settings, load
 from tests.servers import elastic
 from tests.servers.elastic_cluster import Cluster, a_cluster
 from tests.trials import kill
-from tests.trials.progress import end_in_good_order, tell
+from tests.trials.progress import end_in_good_order, say_and_end, tell
 from tests.trials.visitor import PAGES, View
 
 BATCH = 25
@@ -358,8 +358,7 @@ def main() -> None:
         folder = asked.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         report = trial(folder, n_rounds=asked.rounds, down_s=asked.seconds, heap=asked.heap, seed=asked.seed)
-    sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=1) + "\n")
-    sys.exit(1 if report["problems"] else 0)
+    say_and_end(report)
 
 
 if __name__ == "__main__":
