@@ -188,4 +188,4 @@ def test_while_the_store_is_away_the_page_shows_what_it_knew_and_recovers_by_its
         expect(page.get_by_text(re.compile("旧数据")).first).to_be_visible()
     expect(page.get_by_text("数据库连不上")).to_have_count(0, timeout=30_000)
     settled(page)
-    assert figure(page, "提及") >= n
+    assert figure(page, "提及") == n
