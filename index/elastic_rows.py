@@ -8,6 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 from pydantic_core import PydanticSerializationError
 
 from index.models import Mention
@@ -24,8 +25,7 @@ _LONG = re.compile(r"\S{121,}")
 """The server's whitespace analyzer cuts at 255 units of UTF-16, of which an emoji takes two."""
 KEPT_OF_LONG = 100
 
-# Once for all: json.dumps() would make one for each value.
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_AS_PYTHON_DOES = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def microseconds(at: datetime) -> int:
@@ -58,8 +58,11 @@ def _shortened(match: re.Match[str]) -> str:
 
 
 def as_json(value: Any) -> bytes:
-    # A lone half of a surrogate pair is no character: the server would refuse the whole request for it.
-    return _encode(value).encode("utf-8", "replace")
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        # A lone half of a surrogate pair is no character: the server would refuse the whole request for it.
+        return _AS_PYTHON_DOES.encode(value).encode("utf-8", "replace")
 
 
 def document_of(mention: Mention) -> dict[str, Any]:
@@ -96,18 +99,21 @@ def _fields(mention: Mention) -> dict[str, Any]:
         "model_version": mention.labels.model_version if mention.labels else "",
         **_persona(mention),
     }
-    aspects = mention.aspects
-    rare = (
-        ("indexed_us", microseconds(mention.indexed_at) if mention.indexed_at else None),
-        ("severity", mention.severity),
-        ("confidence", mention.confidence),
-        ("keys", sorted(set(mention.story_keys)) or None),
-        ("topics", sorted(set(mention.topics)) or None),
-        ("aspects", sorted({each.name for each in aspects}) or None),
-        ("aspect_polarities", sorted({f"{each.name}:{each.polarity}" for each in aspects}) or None),
-        ("polarities", sorted({str(each.polarity) for each in aspects}) or None),
-    )
-    return document | {name: value for name, value in rare if value is not None}
+    if mention.indexed_at:
+        document["indexed_us"] = microseconds(mention.indexed_at)
+    if mention.severity is not None:
+        document["severity"] = mention.severity
+    if mention.confidence is not None:
+        document["confidence"] = mention.confidence
+    if mention.story_keys:
+        document["keys"] = sorted(set(mention.story_keys))
+    if mention.topics:
+        document["topics"] = sorted(set(mention.topics))
+    if aspects := mention.aspects:
+        document["aspects"] = sorted({each.name for each in aspects})
+        document["aspect_polarities"] = sorted({f"{each.name}:{each.polarity}" for each in aspects})
+        document["polarities"] = sorted({each.polarity for each in aspects})
+    return document
 
 
 def _persona(mention: Mention) -> dict[str, Any]:

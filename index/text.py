@@ -23,6 +23,9 @@ _CHINESE = r"[^\W_a-z0-9]"
 _OTHER = rf"(?:[^\w{_EMOJI}]|_)+"
 _RUN = re.compile(rf"([a-z]+|[0-9]+|[{_EMOJI}])|({_CHINESE}+)|{_OTHER}")
 
+# normalize() takes a tenth of the time on a text that it need not change, and most texts have nothing but these.
+_COMMON_WIDE = tuple((wide, unicodedata.normalize("NFKC", wide)) for wide in "，！？：；（）～…\u3000")
+
 # Written between characters to hide a word from filters, or left over from emoji; they are no part of what is said.
 _INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200d\u2060\ufe0e\ufe0f\ufeff]")
 
@@ -53,7 +56,10 @@ def fold(text: str) -> str:
     if text.isascii():
         return text.lower()
     traditional, table = _simplified()
-    folded = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).lower()
+    text = _INVISIBLE.sub("", text)
+    for wide, narrow in _COMMON_WIDE:
+        text = text.replace(wide, narrow)
+    folded = unicodedata.normalize("NFKC", text).lower()
     return traditional.sub(lambda found: table[found[0]], folded)
 
 

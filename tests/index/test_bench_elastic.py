@@ -52,10 +52,11 @@ def test_the_slices_hold_every_mention_once_and_each_in_its_own_time(monkeypatch
     assert ids == {str(number) for number in range(200)}
 
 
-def test_both_loads_are_timed_and_the_second_run_loads_nothing(settings, tmp_path, monkeypatch):
+def test_all_loads_are_timed_and_the_second_run_loads_nothing(settings, tmp_path, monkeypatch):
     figures = bench_elastic.run(settings, 150, tmp_path)
     assert figures["load"]["n_timed"] == 150
     assert figures["load"]["of_bare"] > 0
+    assert figures["load"]["of_prepared"] > 0
     assert figures["two_characters_newest_20_and_count"]["n_hits_median"] > 0
     assert list_of_prefixes(settings) == {f"{settings.prefix}-bench-150-3"}
     monkeypatch.setattr(bench_elastic, "_ours", None)
@@ -74,7 +75,7 @@ def test_what_was_cut_off_goes_on_and_is_not_timed_where_a_part_was_there(settin
             batch[: each.n - each.first // 60], now=bench_elastic.END
         )  # all of the first, not the second
     (tmp_path / "elasticsearch-150-3.json").write_text(
-        json.dumps({"n_slices": 1, "n_timed": 60, "ours_s": 1.0, "bare_s": 1.0})
+        json.dumps({"n_slices": 1, "n_timed": 60, "ours_s": 1.0, "bare_s": 1.0, "prepared_s": 1.0})
     )
     figures = bench_elastic.run(settings, 150, tmp_path)
     assert figures["load"]["n_timed"] == 60 + 30

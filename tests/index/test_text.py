@@ -1,5 +1,7 @@
 """Folding and tokenisation: what is comparable, and what a phrase finds."""
 
+from unittest.mock import patch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,13 @@ from tests.index.chinese import chinese_words, texts
 )
 def test_it_folds_what_people_write_in_several_ways(text, folded):
     assert fold(text) == folded
+
+
+@given(st.text(st.sampled_from("，！？：；（）～…\u3000\u0301\u200b가각ｶﾞe國") | st.characters(), max_size=30))
+def test_the_short_way_for_common_punctuation_changes_nothing(text):
+    folded = fold(text)
+    with patch("index.text._COMMON_WIDE", ()):
+        assert fold(text) == folded
 
 
 @given(st.text(max_size=30))
