@@ -56,6 +56,7 @@ def expected(samples: Sequence[int]) -> float | None:
 class RisingWord:
     word: str
     n: int
+    """Of the texts now."""
     lift: float
     """How many times its share of the mentions before."""
 
@@ -70,9 +71,8 @@ def rising_words(
 ) -> list[RisingWord]:
     """Words of two to four characters whose share of the texts grew most, most telling first.
 
-    lift = ((n + 1) / (N + 1)) / ((m + 1) / (M + 1)), with n of N texts now and m of M before. A word is
-    taken only if different characters stand on both of its sides (else it is a piece of a longer one), and
-    it gives way to one that it overlaps; of a word and its piece (拉肚子, 拉肚) the longer one is named where it
+    A word is taken only if different characters stand on both of its sides (else it is a piece of a longer one),
+    and it gives way to one that it overlaps; of a word and its piece (拉肚子, 拉肚) the longer one is named where it
     is nearly as frequent. Pieces of names are left out: what is listened for is no news. Nicknames do not count.
     """
     counts, free = _frequencies(now)
@@ -82,7 +82,7 @@ def rising_words(
     for word, n in counts.items():
         if n < at_least or word not in free or any(word[start : start + 2] in known for start in range(len(word) - 1)):
             continue
-        lift = ((n + 1) / (len(now) + 1)) / ((past[word] + 1) / (len(before) + 1))
+        lift = lift_of(n, len(now), past[word], len(before))
         if lift >= MIN_LIFT:
             found.append(RisingWord(word, n, lift))
     found = _without_pieces(found)
@@ -94,6 +94,22 @@ def rising_words(
         if len(chosen) == limit:
             break
     return chosen
+
+
+def lift_of(n: int, n_all: int, n_before: int, n_all_before: int) -> float:
+    """((n + 1) / (N + 1)) / ((m + 1) / (M + 1)), with n of N texts now and m of M before."""
+    return ((n + 1) / (n_all + 1)) / ((n_before + 1) / (n_all_before + 1))
+
+
+def counted(
+    found: Sequence[RisingWord], now: Mapping[str, int], before: Mapping[str, int], n_now: int, n_before: int
+) -> list[RisingWord]:
+    """The words of a sample with their counts among all texts; without those that rose in the sample only."""
+    exact = [
+        RisingWord(each.word, now[each.word], lift_of(now[each.word], n_now, before[each.word], n_before))
+        for each in found
+    ]
+    return sorted((each for each in exact if each.lift >= MIN_LIFT), key=_weight, reverse=True)
 
 
 def sums(counts: Mapping[tuple[str, ...], int], position: int) -> Counter[str]:

@@ -15,7 +15,7 @@ import streamlit as st
 from dashboard.context import store
 from dashboard.fitting import fits
 from dashboard.last_known import remembered
-from dashboard.normal import RisingWord, rising_words
+from dashboard.normal import RisingWord, counted, rising_words
 from index import readers
 from index.models import (
     CORRECTED,
@@ -88,12 +88,15 @@ def page(scope: Scope, query: MentionQuery, limit: int, *, oldest_first: bool = 
 def rising(
     scope: Scope, recent: MentionQuery, earlier: MentionQuery, names: frozenset[str], among: int = 400
 ) -> list[RisingWord]:
-    """Words that rose, from the newest texts of both periods."""
-    now, before = (
-        [mention.text for mention in store().search(narrow(scope, query), limit=among).mentions]
-        for query in (recent, earlier)
+    """Words that rose: found in the newest texts of both periods, counted in all of them."""
+    periods = [narrow(scope, query) for query in (recent, earlier)]
+    texts = [[mention.text for mention in store().search(query, limit=among).mentions] for query in periods]
+    found = rising_words(*texts, names=names)
+    of_word, of_word_before = (
+        {each.word: store().count(query.model_copy(update={"text": each.word})) for each in found} for query in periods
     )
-    return rising_words(now, before, names=names)
+    n_now, n_before = (store().count(query) for query in periods)
+    return counted(found, of_word, of_word_before, n_now, n_before)
 
 
 def all_mentions(scope: Scope, query: MentionQuery, *, at_most: int) -> list[Mention]:

@@ -58,6 +58,12 @@ def test_without_a_period_before_no_word_has_risen() -> None:
     assert normal.rising_words(["拉肚子", "甲拉肚子", "拉肚子乙"], []) == []
 
 
+def test_a_word_that_rose_in_the_sample_only_is_left_out_and_the_others_are_counted_among_all() -> None:
+    sampled = [normal.RisingWord("拉肚子", 9, 5.0), normal.RisingWord("排队", 8, 4.0)]
+    found = normal.counted(sampled, {"拉肚子": 99, "排队": 49}, {"拉肚子": 9, "排队": 49}, 999, 999)
+    assert found == [normal.RisingWord("拉肚子", 99, 10.0)]
+
+
 @given(st.lists(st.text(max_size=40), max_size=12), st.lists(st.text(max_size=40), max_size=12))
 def test_any_texts_give_some_list_of_words(now: list[str], before: list[str]) -> None:
     assert len(normal.rising_words(now, before)) <= 12
