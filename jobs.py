@@ -67,6 +67,7 @@ log = structlog.get_logger()
 P = TypeVar("P", Topic, Source, Rule)
 
 LEASE_SLACK = timedelta(seconds=60)
+DUE_AT_ONCE = 50
 FIRST_LOOK = timedelta(seconds=75)
 """How long rules wait after a start for sources that were never crawled."""
 PATIENCE_TRIES = 900
@@ -223,9 +224,19 @@ def crawl_due(service: Service, *, due_by: datetime | None = None) -> Run | None
 
 
 def _claim_source(service: Service, due_by: datetime | None = None) -> Source | None:
-    until = Between(lt=(due_by or service.clock()) + timedelta(microseconds=1))
-    due = service.store.find(Source, {"enabled": True, "next_at": until}, order_by="next_at", limit=50)
+    due = _due_sources(service.store, due_by or service.clock())
     return next((mine for source in due if (mine := claim(service, source)) is not None), None)
+
+
+def _due_sources(store: Store, due_by: datetime) -> Iterator[Source]:
+    """All of them, the longest due first; most of the first ones may be in the hands of others."""
+    until = Between(lt=due_by + timedelta(microseconds=1))
+    offset = 0
+    while due := store.find(
+        Source, {"enabled": True, "next_at": until}, order_by="next_at", limit=DUE_AT_ONCE, offset=offset
+    ):
+        yield from due
+        offset += len(due)
 
 
 def claim(service: Service, source: Source) -> Source | None:

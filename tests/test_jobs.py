@@ -139,6 +139,15 @@ def test_a_due_source_is_claimed_by_one_worker_only(make: Make) -> None:
     assert [source and source.claimed_by for source in claims] == ["here:1", None]
 
 
+def test_a_due_source_is_found_behind_many_that_others_crawl(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "DUE_AT_ONCE", 2)
+    sources = tuple(a_source(f"s{number}") for number in range(6))
+    one, other = make("here:1", sources=sources), make("here:2", sources=sources)
+    claimed = [jobs._claim_source(one if number else other) for number in range(6)]
+    assert {source.id for source in claimed if source} == {source.id for source in sources}
+    assert jobs._claim_source(other) is None
+
+
 def test_a_claim_whose_lease_ran_out_can_be_taken_over(make: Make, clock: Clock) -> None:
     one, other = make("here:1", sources=(a_source(),)), make("here:2", sources=(a_source(),))
     jobs._claim_source(one)
