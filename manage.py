@@ -106,11 +106,10 @@ def work(
     """工作进程: 采集、入库、评估规则、发送通知。"""
     import worker
 
-    made = service()
     if not until_idle:
-        worker.run(made)
+        worker.run(worker.patiently(service))
         return
-    rounds = worker.work_until_idle(made)
+    rounds = worker.work_until_idle(service())
     say({"rounds": rounds}, [], as_json=as_json, title=f"已无到期的事 (共 {rounds} 轮)。")
 
 

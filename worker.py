@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+STORE_AWAITED_S = 5
+"""Between two tries to reach a store at the start."""
+
 SECONDS = Histogram("wensheng_job_seconds", "Time a job took", ["job", "status"])
 LAST_SUCCESS = Gauge("wensheng_job_last_success_timestamp", "When a job last ended well", ["job"])
 MENTIONS = Counter("wensheng_mentions_total", "Mentions ingested", ["what"])
@@ -174,6 +177,19 @@ def work_until_idle(service: jobs.Service) -> int:
         if job in mine:
             job(service)
     return rounds
+
+
+def patiently(open_service: Callable[[], jobs.Service]) -> jobs.Service:
+    """After a power cut a worker may be up before its database is: then it waits.
+
+    What waiting cannot mend (wrong settings, a wrong password) is raised at once.
+    """
+    while True:
+        try:
+            return open_service()
+        except StoreUnavailable as error:
+            log.warning("store unavailable; the worker waits for it", error=str(error))
+            time.sleep(STORE_AWAITED_S)
 
 
 def run(service: jobs.Service) -> None:

@@ -32,7 +32,7 @@ from tests.builders import NOW, a_mention, a_persona, a_record, ago
 from tests.index.backends import TemporaryElasticStore
 from tests.servers.elastic import Server, missing, own_server, store_settings
 from tests.servers.elastic_cluster import a_cluster
-from tests.servers.elastic_proxy import Answer, Proxy
+from tests.servers.elastic_proxy import Answer, Proxy, cut, whole
 from tests.test_up import Up, get, started, variables, wait_for
 from tests.trials import kill
 
@@ -223,15 +223,11 @@ def test_a_bulk_of_which_the_worker_hears_only_half_or_nothing_is_there_once(
         proxy.spoil = spoil
         with pytest.raises(StoreUnavailable):
             jobs.ingest_spool(service)
-        proxy.spoil = unspoilt
+        proxy.spoil = whole
         jobs.ingest_spool(service)
         assert pending(service.settings.spool_dir) == []
     proxy.close()
     assert kept(store) == expected
-
-
-def unspoilt(method: str, path: str, answer: Answer) -> Answer:
-    return answer
 
 
 def test_what_the_servers_mapping_refuses_lies_in_the_bad_pile_and_the_rest_is_there(
@@ -418,6 +414,22 @@ def test_a_server_that_is_killed_under_a_working_worker_costs_nothing_and_tells_
         report = kill.report_of(store, site, N_OF_SITE) | {"settled": done, "n_kills": 0}
         store.close()
     assert kill.problems(report) == [], report
+
+
+@pytest.mark.slow
+def test_a_worker_that_starts_before_its_server_waits_for_it(tmp_path: Path, server: Server) -> None:
+    line = Proxy(server.url)
+    line.spoil = cut
+    settings = store_settings(hosts=[line.url])
+    path = tmp_path / "settings.toml"
+    path.write_text("", encoding="utf-8")
+    store = TemporaryElasticStore(settings.model_copy(update={"hosts": (server.url,)}))
+    with started(tmp_path, "work", WENSHENG_SETTINGS=str(path), **variables(settings)) as early:
+        wait_for(lambda: "waits for it" in early.log.read_text(encoding="utf-8"), early.log)
+        line.spoil = whole
+        wait_for(lambda: health(early)[0] == 200, early.log)
+    store.close()
+    line.close()
 
 
 def health(worker: Up) -> tuple[int, str]:

@@ -22,7 +22,7 @@ from index.store import Store
 from tests.dashboard.lively import fill
 from tests.index.backends import TemporaryElasticStore
 from tests.servers.elastic import store_settings
-from tests.servers.elastic_proxy import Answer, Proxy
+from tests.servers.elastic_proxy import Proxy, cut, whole
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -105,14 +105,6 @@ def elasticsearch(folder: Path) -> Iterator[Dashboard]:
     finally:
         store.close()
         line.close()
-
-
-def cut(method: str, path: str, answer: Answer) -> None:
-    return None
-
-
-def whole(method: str, path: str, answer: Answer) -> Answer:
-    return answer
 
 
 @contextmanager

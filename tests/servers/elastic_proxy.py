@@ -37,7 +37,7 @@ class Proxy:
     """spoil(method, path, answer) may be set at any time; before it the real server has done its work."""
 
     def __init__(self, url: str) -> None:
-        self.spoil: Spoiler = lambda method, path, answer: answer
+        self.spoil: Spoiler = whole
         self.requests: list[str] = []
         self.coming: Callable[[str, str], object] = _nothing
         """Is told (method, path) before a request goes on to the server."""
@@ -107,3 +107,11 @@ def once(wanted: str, instead: Callable[[Answer], Answer | None]) -> Spoiler:
         return instead(answer)
 
     return spoil
+
+
+def cut(method: str, path: str, answer: Answer) -> None:
+    return None
+
+
+def whole(method: str, path: str, answer: Answer) -> Answer:
+    return answer
