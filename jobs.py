@@ -244,8 +244,11 @@ def claim(service: Service, source: Source) -> Source | None:
     now = service.clock()
     if source.lease_until is not None and now < source.lease_until:
         return None
-    lease = timedelta(seconds=service.settings.crawl.run_timeout_s) + LEASE_SLACK
-    return put_if_first(service.store, source.but(claimed_by=service.name, lease_until=now + lease))
+    return put_if_first(service.store, source.but(claimed_by=service.name, lease_until=now + _lease(service)))
+
+
+def _lease(service: Service) -> timedelta:
+    return timedelta(seconds=service.settings.crawl.run_timeout_s) + LEASE_SLACK
 
 
 def crawl(service: Service, source: Source) -> Run:
@@ -321,13 +324,20 @@ def next_turn(source: Source, run: Run, *, n_failures: int) -> datetime:
 
 
 def release_dead(service: Service) -> int:
-    """Give back the sources that a process of this host claimed and died with. Returns how many."""
+    """Give back the sources that a process of this host claimed and died with. Returns how many.
+
+    Such a source was perhaps asked already: its next turn comes a period after that crawl began, or when another host
+    could have taken it over.
+    """
     n = 0
     for source in service.store.find(Source, {"enabled": True}):
         host, pid, started = (*(source.claimed_by or "").split(":"), "", "")[:3]
-        if host != service.machine or _started(pid) == started:
+        if host != service.machine or _started(pid) == started or source.lease_until is None:
             continue
-        n += put_if_first(service.store, source.but(claimed_by=None, lease_until=None)) is not None
+        spared = timedelta(0) if source.kind == "file" else min(timedelta(seconds=source.every_s), _lease(service))
+        turn = source.lease_until - _lease(service) + spared
+        free = source.but(claimed_by=None, lease_until=None, next_at=max(turn, source.next_at or turn))
+        n += put_if_first(service.store, free) is not None
     return n
 
 

@@ -157,10 +157,37 @@ def test_a_claim_whose_lease_ran_out_can_be_taken_over(make: Make, clock: Clock)
     assert taken.claimed_by == "here:2"
 
 
-def test_the_claims_of_a_dead_process_of_this_host_are_given_back(make: Make) -> None:
+def test_the_claims_of_a_dead_process_of_this_host_are_given_back(make: Make, clock: Clock) -> None:
     jobs._claim_source(make("here:999999999:1", sources=(a_source(),)))
     assert jobs.release_dead(make(sources=(a_source(),))) == 1
+    clock.at += timedelta(seconds=600)
     assert jobs._claim_source(make("here:1", sources=(a_source(),))) is not None
+
+
+def test_a_source_whose_crawl_died_is_not_asked_again_within_its_period(make: Make, clock: Clock) -> None:
+    jobs._claim_source(make("here:999999999:1", sources=(a_source(every_s=60),)))
+    clock.at += timedelta(seconds=59)
+    service = make("here:1", sources=(a_source(every_s=60),))
+    jobs.release_dead(service)
+    assert jobs._claim_source(service) is None
+    clock.at += timedelta(seconds=1)
+    assert jobs._claim_source(service) is not None
+
+
+def test_a_daily_source_whose_crawl_died_waits_no_longer_than_a_claim_lasts(make: Make, clock: Clock) -> None:
+    jobs._claim_source(make("here:999999999:1", sources=(a_source(every_s=86_400),)))
+    service = make("here:1", sources=(a_source(every_s=86_400),))
+    jobs.release_dead(service)
+    clock.at += timedelta(seconds=service.settings.crawl.run_timeout_s) + jobs.LEASE_SLACK
+    assert jobs._claim_source(service) is not None
+
+
+def test_an_inbox_folder_whose_reading_died_is_read_at_once(make: Make, tmp_path: Path) -> None:
+    folder = a_source(kind="file", url="", options={"folder": str(tmp_path)})
+    jobs._claim_source(make("here:999999999:1", sources=(folder,)))
+    service = make("here:1", sources=(folder,))
+    jobs.release_dead(service)
+    assert jobs._claim_source(service) is not None
 
 
 def test_the_claim_of_a_dead_process_is_given_back_though_its_pid_lives_again(make: Make) -> None:
