@@ -68,6 +68,7 @@ P = TypeVar("P", Topic, Source, Rule)
 
 LEASE_SLACK = timedelta(seconds=60)
 DUE_AT_ONCE = 50
+CRAWL_STARTS_WITHIN = timedelta(seconds=5)
 FIRST_LOOK = timedelta(seconds=75)
 """How long rules wait after a start for sources that were never crawled."""
 PATIENCE_TRIES = 900
@@ -327,14 +328,15 @@ def release_dead(service: Service) -> int:
     """Give back the sources that a process of this host claimed and died with. Returns how many.
 
     Such a source was perhaps asked already: its next turn comes a period after that crawl began, or when another host
-    could have taken it over.
+    could have taken it over. A little later still, as the site is asked some seconds after the claim.
     """
     n = 0
     for source in service.store.find(Source, {"enabled": True}):
         host, pid, started = (*(source.claimed_by or "").split(":"), "", "")[:3]
         if host != service.machine or _started(pid) == started or source.lease_until is None:
             continue
-        spared = timedelta(0) if source.kind == "file" else min(timedelta(seconds=source.every_s), _lease(service))
+        period = timedelta(seconds=source.every_s) + CRAWL_STARTS_WITHIN
+        spared = timedelta(0) if source.kind == "file" else min(period, _lease(service))
         turn = source.lease_until - _lease(service) + spared
         free = source.but(claimed_by=None, lease_until=None, next_at=max(turn, source.next_at or turn))
         n += put_if_first(service.store, free) is not None

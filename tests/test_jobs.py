@@ -160,17 +160,17 @@ def test_a_claim_whose_lease_ran_out_can_be_taken_over(make: Make, clock: Clock)
 def test_the_claims_of_a_dead_process_of_this_host_are_given_back(make: Make, clock: Clock) -> None:
     jobs._claim_source(make("here:999999999:1", sources=(a_source(),)))
     assert jobs.release_dead(make(sources=(a_source(),))) == 1
-    clock.at += timedelta(seconds=600)
+    clock.at += timedelta(seconds=600) + jobs.CRAWL_STARTS_WITHIN
     assert jobs._claim_source(make("here:1", sources=(a_source(),))) is not None
 
 
 def test_a_source_whose_crawl_died_is_not_asked_again_within_its_period(make: Make, clock: Clock) -> None:
     jobs._claim_source(make("here:999999999:1", sources=(a_source(every_s=60),)))
-    clock.at += timedelta(seconds=59)
+    clock.at += timedelta(seconds=60)
     service = make("here:1", sources=(a_source(every_s=60),))
     jobs.release_dead(service)
     assert jobs._claim_source(service) is None
-    clock.at += timedelta(seconds=1)
+    clock.at += jobs.CRAWL_STARTS_WITHIN
     assert jobs._claim_source(service) is not None
 
 
