@@ -61,7 +61,26 @@ _NAME_SIGNS = (
     "森山尚生石树素糖天田微唯西溪喜夏贤香小新星轩雪雅阳野叶一艺亿优有雨语元悦云泽致知中竹卓紫"
 )
 _LATIN_SIGNS = "abcdeefghiiklmnoooprstuvxyz"
-"""Of what invented brand names are made."""
+_TAILS = (
+    "工坊",
+    "良品",
+    "物语",
+    "食集",
+    "小馆",
+    "研究所",
+    "实验室",
+    "家居",
+    "制造",
+    "lab",
+    "plus",
+    "max",
+    "club",
+    "s3",
+    " 7",
+)
+_PLACES = ("南桥", "西街", "三号", "半山", "九里", "白塔", "雾海", "松间", "二楼", "渡口", "长风", "旧城")
+_THINGS = ("站台", "灯塔", "仓库", "邮局", "花园", "听雨", "归舟", "小岛", "食堂", "来信", "野马", "日记")
+"""Of what invented brand names are made: some mean something, and none of it says how good the brand is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +88,9 @@ class Stage:
     """What one stage does.
 
     lr is that of the top layer of the encoder; it rises, then falls to nothing. dropout: in the encoder, behind every
-    layer; that of the heads always stays. share_swapped: of the texts whose brands get another name.
+    layer; that of the heads always stays. share_swapped: of the texts whose brands get another name. agreement: weight
+    of what two readings of a text, roughened twice and in the second under other brand names, differ by (R-Drop, Liang
+    et al. 2021); at 0 each text is read once.
     """
 
     name: str
@@ -79,6 +100,7 @@ class Stage:
     share_composed: float = 0.05
     dropout: float = 0.0
     share_swapped: float = 0.3
+    agreement: float = 0.0
 
 
 def learn(
@@ -117,7 +139,7 @@ def learn(
             ids, mask = _on(device, batch.ids)
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 found = network(ids, mask)
-            loss = _loss(Logits.of(found), batch.examples) / texts_per_batch
+            loss = _loss_of(found, batch.examples, stage.agreement) / texts_per_batch
             if not torch.isfinite(loss):
                 raise NlpError(f"{stage.name} 第 {step} 步的损失不是有限的数; 请检查训练数据的标签")
             torch.autograd.backward(loss)
@@ -157,6 +179,7 @@ def logits_of(network: Network, tokenizer: Tokenizer, texts: list[str]) -> Tenso
 class _Batch:
     examples: Examples
     ids: list[list[int]]
+    """Of the texts, and behind them, where a stage wants agreement, of their twins."""
 
 
 def _save(
@@ -216,12 +239,19 @@ def _batches(examples: Examples, stage: Stage, epoch: int, tokenizer: Tokenizer)
     for start in range(0, len(order), SORTED_AT_ONCE):
         part = examples.take(order[start : start + SORTED_AT_ONCE])
         part = _with_composed(part, stage.share_composed, chance)
-        texts = [_roughened(text, chance, stage.share_swapped) for text in part.texts]
-        encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-        cut = list(batches([len(ids) for ids in encoded], TOKENS_AT_ONCE, padded_to=PADDED_TO))
+        shares = (stage.share_swapped, 1.0) if stage.agreement else (stage.share_swapped,)
+        readings = [
+            [
+                encoding.ids
+                for encoding in tokenizer.encode_batch([_roughened(text, chance, share) for text in part.texts])
+            ]
+            for share in shares
+        ]
+        lengths = [max(map(len, of_text)) for of_text in zip(*readings, strict=True)]
+        cut = list(batches(lengths, TOKENS_AT_ONCE, padded_to=PADDED_TO))
         for place in chance.permutation(len(cut)):
             rows = cut[place]
-            yield _Batch(part.take(rows), [encoded[row] for row in rows])
+            yield _Batch(part.take(rows), [encoded[row] for encoded in readings for row in rows])
 
 
 def _on(device: torch.device, encoded: list[list[int]]) -> tuple[Tensor, Tensor]:
@@ -251,10 +281,18 @@ def _of_other_brands(text: str, chance: np.random.Generator) -> str:
     """Every brand under a name that no brand has, the same one wherever it stands."""
     new: dict[str, str] = {}
     for found in BRANDS.finditer(text):
-        signs = _LATIN_SIGNS if found[0].isascii() or chance.random() < 0.2 else _NAME_SIGNS
-        n = int(chance.integers(2, 5)) + 2 * (signs is _LATIN_SIGNS)
-        new.setdefault(found[0].lower(), "".join(signs[place] for place in chance.integers(len(signs), size=n)))
+        new.setdefault(found[0].lower(), _invented(chance, is_latin=found[0].isascii() or chance.random() < 0.2))
     return BRANDS.sub(lambda found: new[found[0].lower()], text)
+
+
+def _invented(chance: np.random.Generator, *, is_latin: bool) -> str:
+    """The name of a brand that there is not."""
+    if not is_latin and chance.random() < 0.2:
+        return _PLACES[chance.integers(len(_PLACES))] + _THINGS[chance.integers(len(_THINGS))]
+    signs = _LATIN_SIGNS if is_latin else _NAME_SIGNS
+    n = int(chance.integers(2, 5)) + 2 * is_latin
+    name = "".join(signs[place] for place in chance.integers(len(signs), size=n))
+    return name + _TAILS[chance.integers(len(_TAILS))] if chance.random() < 0.3 else name
 
 
 def _with_composed(part: Examples, share: float, chance: np.random.Generator) -> Examples:
@@ -282,6 +320,26 @@ def _with_composed(part: Examples, share: float, chance: np.random.Generator) ->
     only_one = (first.aspects > 0) != (second.aspects > 0)
     made.polarity[:] = (first.polarity + second.polarity) * only_one[:, :, None] * 2
     return joined(part, made)
+
+
+def _loss_of(found: Tensor, true: Examples, agreement: float) -> Tensor:
+    """found holds the logits of the texts and, if there is to be agreement, those of their twins."""
+    if not agreement:
+        return _loss(Logits.of(found), true)
+    one, other = (Logits.of(half) for half in found.chunk(2))
+    return (_loss(one, true) + _loss(other, true)) / 2 + agreement * _difference(one, other)
+
+
+def _difference(one: Logits, other: Logits) -> Tensor:
+    """Of two readings: Kullback-Leibler both ways, halved, by the shares of the heads; sum over the texts."""
+    total = one.sentiment.new_zeros(())
+    for head in ("sentiment", "intent", "severity"):
+        p, q = (functional.log_softmax(getattr(read, head), dim=-1) for read in (one, other))
+        total = total + LOSS_SHARE[head] * ((p.exp() - q.exp()) * (p - q)).sum() / 2
+    # For a yes or no the same sum is (p - q) (logit p - logit q).
+    p, q = one.aspects.sigmoid(), other.aspects.sigmoid()
+    spoken = ((p - q) * (one.aspects - other.aspects)).sum() / 2
+    return total + LOSS_SHARE["aspects"] * spoken / one.aspects.shape[1]
 
 
 def _loss(found: Logits, true: Examples) -> Tensor:

@@ -10,7 +10,7 @@ The recipe, stage by stage; each leaves a file in the work folder, so a run that
   teacher  these averaged weights as int8 files; with the linear model they read more of the corpora
   third    the weights of the broad stage again, on what the teacher read, with the mentions; dropout and doubt of every
            label keep it from learning them by heart
-  last     the mentions alone
+  last     the mentions alone, every text read twice: two readings of it have to agree
 A model of ours as the base is the teacher, and is trained on from where it stands: what comes before falls away.
 Temperatures, the share of the linear model, thresholds and class biases are found on mentions that no stage has seen,
 with a linear model that has not seen them either (linear.npz in the work folder); then int8 weights are written.
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, Tensor]
 
-VERSION = "bert-2026.11.2"
+VERSION = "bert-2026.11.3"
 SEED = 20261126
 N_HELD_OUT = 1500
 """Mentions that no stage sees: figures while training, temperatures, thresholds and biases come from them."""
@@ -89,7 +89,7 @@ SMOOTHED = 0.08
 """Of the class labels of mentions: about as often do two readers differ."""
 
 THIRD = Stage("third", lr=1.5e-4, n_epochs=1, seed=SEED + 3, dropout=0.1, share_swapped=0.5)
-LAST = Stage("last", lr=6e-5, n_epochs=2, seed=SEED + 4, dropout=0.1, share_swapped=0.5)
+LAST = Stage("last", lr=6e-5, n_epochs=3, seed=SEED + 4, dropout=0.1, share_swapped=0.5, agreement=1.0)
 
 CURVE = (5000, 10000)
 

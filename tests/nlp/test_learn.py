@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nlp import learn as learning
 from nlp.classifier import NlpError
 from nlp.examples import Examples, read_mentions
+from nlp.heads import N_LOGITS
 from nlp.learn import Stage, learn, logits_of
 from nlp.network import Logits
 from tests.nlp import tiny
@@ -26,6 +31,47 @@ def test_it_learns_what_the_rows_say(rows: Examples, tmp_path: Path) -> None:
     found = Logits.of(logits_of(network, tiny.tokenizer(), rows.texts))
     right = found.intent.numpy().argmax(axis=1) == rows.intent.argmax(axis=1)
     assert right.mean() > 0.9
+
+
+def test_it_learns_from_pairs_of_readings_too(rows: Examples, tmp_path: Path) -> None:
+    network = tiny.network()
+
+    learn(network, tiny.tokenizer(), rows, replace(STAGE, agreement=1.0), tmp_path, print)
+
+    found = Logits.of(logits_of(network, tiny.tokenizer(), rows.texts))
+    right = found.intent.numpy().argmax(axis=1) == rows.intent.argmax(axis=1)
+    assert right.mean() > 0.9
+
+
+def test_every_text_is_read_beside_its_twin_under_another_brand_name(
+    rows: Examples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows.take(range(20))
+    branded = replace(rows, texts=[f"华为{text}" for text in rows.texts])
+    stage = replace(STAGE, agreement=1.0, share_swapped=0.0, share_composed=0.0)
+    roughen, read = learning._roughened, []
+
+    def roughen_and_note(*arguments: Any) -> str:
+        read.append(roughen(*arguments))
+        return read[-1]
+
+    monkeypatch.setattr(learning, "_roughened", roughen_and_note)
+    for batch in learning._batches(branded, stage, 0, tiny.tokenizer()):
+        assert len(batch.ids) == 2 * len(batch.examples)
+    assert all("华为" in text for text in read[:20])
+    assert len(read) == 40
+    assert not any("华为" in text for text in read[20:])
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_readings_differ_by_nothing_only_where_they_are_the_same(seed: int) -> None:
+    one, other = (
+        Logits.of(torch.randn(3, N_LOGITS, generator=torch.Generator().manual_seed(seed + n))) for n in range(2)
+    )
+
+    assert learning._difference(one, one).item() == 0
+    assert learning._difference(one, other).item() > 0
+    assert learning._difference(one, other).item() == pytest.approx(learning._difference(other, one).item(), rel=1e-4)
 
 
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(
