@@ -89,14 +89,13 @@ def rising(
     scope: Scope, recent: MentionQuery, earlier: MentionQuery, names: frozenset[str], among: int = 400
 ) -> list[RisingWord]:
     """Words that rose: found in the newest texts of both periods, counted in all of them."""
-    periods = [narrow(scope, query) for query in (recent, earlier)]
-    texts = [[mention.text for mention in store().search(query, limit=among).mentions] for query in periods]
+    periods = (recent, earlier)
+    texts = [[mention.text for mention in page(scope, query, among).mentions] for query in periods]
     found = rising_words(*texts, names=names)
     of_word, of_word_before = (
-        {each.word: store().count(query.model_copy(update={"text": each.word})) for each in found} for query in periods
+        {each.word: count(scope, query.model_copy(update={"text": each.word})) for each in found} for query in periods
     )
-    n_now, n_before = (store().count(query) for query in periods)
-    return counted(found, of_word, of_word_before, n_now, n_before)
+    return counted(found, of_word, of_word_before, count(scope, recent), count(scope, earlier))
 
 
 def all_mentions(scope: Scope, query: MentionQuery, *, at_most: int) -> list[Mention]:

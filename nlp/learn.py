@@ -17,7 +17,7 @@ from torch.nn import functional
 from nlp.batches import batches, padded
 from nlp.brands import BRANDS
 from nlp.classifier import NlpError
-from nlp.examples import Examples, empty, joined
+from nlp.examples import CLASSES, Examples, empty, joined
 from nlp.network import Logits, Network
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def learn(
 
 def logits_of(network: Network, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
     """Logits (n, N_LOGITS) of every text, as training sees it."""
-    encoded = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+    encoded = _pieces(tokenizer, texts)
     cut = list(batches([len(ids) for ids in encoded], 2 * TOKENS_AT_ONCE, padded_to=PADDED_TO))
     network.eval()
     device = next(network.parameters()).device
@@ -240,18 +240,16 @@ def _batches(examples: Examples, stage: Stage, epoch: int, tokenizer: Tokenizer)
         part = examples.take(order[start : start + SORTED_AT_ONCE])
         part = _with_composed(part, stage.share_composed, chance)
         shares = (stage.share_swapped, 1.0) if stage.agreement else (stage.share_swapped,)
-        readings = [
-            [
-                encoding.ids
-                for encoding in tokenizer.encode_batch([_roughened(text, chance, share) for text in part.texts])
-            ]
-            for share in shares
-        ]
+        readings = [_pieces(tokenizer, [_roughened(text, chance, share) for text in part.texts]) for share in shares]
         lengths = [max(map(len, of_text)) for of_text in zip(*readings, strict=True)]
         cut = list(batches(lengths, TOKENS_AT_ONCE, padded_to=PADDED_TO))
         for place in chance.permutation(len(cut)):
             rows = cut[place]
             yield _Batch(part.take(rows), [encoded[row] for encoded in readings for row in rows])
+
+
+def _pieces(tokenizer: Tokenizer, texts: list[str]) -> list[list[int]]:
+    return [encoding.ids for encoding in tokenizer.encode_batch(texts)]
 
 
 def _on(device: torch.device, encoded: list[list[int]]) -> tuple[Tensor, Tensor]:
@@ -333,7 +331,7 @@ def _loss_of(found: Tensor, true: Examples, agreement: float) -> Tensor:
 def _difference(one: Logits, other: Logits) -> Tensor:
     """Of two readings: Kullback-Leibler both ways, halved, by the shares of the heads; sum over the texts."""
     total = one.sentiment.new_zeros(())
-    for head in ("sentiment", "intent", "severity"):
+    for head in CLASSES:
         p, q = (functional.log_softmax(getattr(read, head), dim=-1) for read in (one, other))
         total = total + LOSS_SHARE[head] * ((p.exp() - q.exp()) * (p - q)).sum() / 2
     # For a yes or no the same sum is (p - q) (logit p - logit q).
