@@ -10,7 +10,9 @@ The recipe, stage by stage; each leaves a file in the work folder, so a run that
   teacher  these averaged weights as int8 files; with the linear model they read more of the corpora
   third    the weights of the broad stage again, on what the teacher read, with the mentions; dropout and doubt of every
            label keep it from learning them by heart
-  last     the mentions alone, every text read twice: two readings of it have to agree
+  paired   the corpus rows that name a brand, some of the others and the mentions, every text read twice, the second
+           time under other brand names: the two readings have to agree
+  last     the mentions alone, in such pairs too
 A model of ours as the base is the teacher, and is trained on from where it stands: what comes before falls away.
 Temperatures, the share of the linear model, thresholds and class biases are found on mentions that no stage has seen,
 with a linear model that has not seen them either (linear.npz in the work folder); then int8 weights are written.
@@ -22,7 +24,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,7 @@ from torch import Tensor
 from index.models import ASPECTS
 from nlp import manifest as manifests
 from nlp.base import read_base
+from nlp.brands import BRANDS
 from nlp.calibration import best_class_bias, best_pool, best_temperature, best_thresholds, f1
 from nlp.classifier import NlpError
 from nlp.examples import Examples, joined, read_corpora, read_mentions, read_unlabelled
@@ -59,7 +62,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, Tensor]
 
-VERSION = "bert-2026.11.3"
+VERSION = "bert-2026.11.4"
 SEED = 20261126
 N_HELD_OUT = 1500
 """Mentions that no stage sees: figures while training, temperatures, thresholds and biases come from them."""
@@ -89,7 +92,11 @@ SMOOTHED = 0.08
 """Of the class labels of mentions: about as often do two readers differ."""
 
 THIRD = Stage("third", lr=1.5e-4, n_epochs=1, seed=SEED + 3, dropout=0.1, share_swapped=0.5)
+PAIRED = Stage("paired", lr=1e-4, n_epochs=1, seed=SEED + 5, dropout=0.1, share_swapped=0.5, agreement=1.0)
 LAST = Stage("last", lr=6e-5, n_epochs=3, seed=SEED + 4, dropout=0.1, share_swapped=0.5, agreement=1.0)
+
+N_NAMELESS = 33000
+"""Corpus rows without a brand in the paired stage."""
 
 CURVE = (5000, 10000)
 
@@ -218,9 +225,10 @@ def train(data: Data, base: str, shop: Workshop) -> None:
         begin, teacher = shop.weights(), Path(base)
     else:
         begin, teacher = _teach(data, shop, own, weighted)
-    wide = reread(data.wide, _by_teacher(shop, teacher, data.wide.texts), data.both).scaled(CORPORA_WEIGHT)
+    wide = _reread(data, data.wide, _by_teacher(shop, teacher, data.wide.texts))
     shop.network.load_state_dict(begin)
     shop.run(THIRD, joined(wide, weighted.smoothed(SMOOTHED)))
+    shop.run(PAIRED, joined(_naming_brands(wide), weighted.smoothed(SMOOTHED)))
     shop.run(LAST, own.smoothed(SMOOTHED))
     torch.save(shop.network.state_dict(), shop.folder / "best.pt")
 
@@ -231,7 +239,7 @@ def _teach(data: Data, shop: Workshop, own: Examples, weighted: Examples) -> tup
     after_broad = shop.weights()
     shop.run(FIRST, own)
     corpora = joined(data.corpora, data.unlabelled)
-    narrow = reread(corpora, _by_network(shop, corpora.texts), data.both).scaled(CORPORA_WEIGHT)
+    narrow = _reread(data, corpora, _by_network(shop, corpora.texts))
     shop.run(SECOND, joined(narrow, weighted))
     after_second = shop.weights()
     for stage in FINAL:
@@ -243,6 +251,20 @@ def _teach(data: Data, shop: Workshop, own: Examples, weighted: Examples) -> tup
         shop.say(f"teacher: {shop.judged()}")
         export(shop.network, shop.tokenizer, calibrated(shop), teacher, data.mentions.texts[:N_TO_WEIGH])
     return after_broad, teacher
+
+
+def _reread(data: Data, corpora: Examples, heads: Mapping[str, Floats]) -> Examples:
+    """The corpora by our guide, less the texts that people have read by it."""
+    read = reread(corpora, heads, data.both).scaled(CORPORA_WEIGHT)
+    by_hand = set(data.mentions.texts)
+    return read.take([row for row, text in enumerate(read.texts) if text not in by_hand])
+
+
+def _naming_brands(corpora: Examples) -> Examples:
+    """All rows that name a brand, and some that do not."""
+    named = np.array([BRANDS.search(text) is not None for text in corpora.texts])
+    nameless = np.random.default_rng(PAIRED.seed).permutation(np.flatnonzero(~named))
+    return corpora.take(np.concatenate([np.flatnonzero(named), nameless[:N_NAMELESS]]))
 
 
 def _device() -> str:

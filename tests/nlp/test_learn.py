@@ -128,3 +128,22 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def rows(training_data: Path) -> Examples:
     return read_mentions(training_data / "mentions" / "train.jsonl")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_dropout_takes_its_share_of_every_place_and_leaves_the_mean(share: float) -> None:
+    torch.manual_seed(3)
+    states = torch.ones(4000, 17)
+
+    dropped = learning._Dropout(share).train()(states)
+
+    gone = (dropped == 0).float()
+    assert gone.mean().item() == pytest.approx(share, abs=0.01)
+    assert gone.mean(dim=0).numpy() == pytest.approx(np.full(17, share), abs=0.04)
+    assert dropped.mean().item() == pytest.approx(1, abs=0.02)
+
+
+def test_no_place_is_dropped_when_the_network_reads() -> None:
+    states = torch.randn(5, 3)
+
+    assert torch.equal(learning._Dropout(0.1).eval()(states), states)

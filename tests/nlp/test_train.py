@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from nlp import train as training
+from nlp.clean import for_model
+from nlp.examples import Examples
+from nlp.heads import INTENTS
+from nlp.learn import Stage
 from nlp.linear import load as load_linear
 from nlp.train import main
 from nlp.transformer import load
@@ -42,3 +46,26 @@ def test_a_model_of_ours_is_trained_on_and_taken_up_again(
     assert "third: 已有 third.pt" in capsys.readouterr().out
     weights = [(tmp_path / name / "mentions.onnx").read_bytes() for name in ("first", "again")]
     assert weights[0] == weights[1]
+
+
+def test_a_text_that_people_read_is_learnt_once_and_by_their_label(
+    data: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with gzip.open(data / "corpora" / "train.jsonl.gz", "rt", encoding="utf-8") as file:
+        text = for_model(json.loads(next(file))["t"])
+    row = {"id": "x", "text": text, "intent": "suggestion", "sentiment": "neutral", "severity": 0, "aspects": []}
+    extra = tmp_path / "extra.jsonl"
+    extra.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    taught: dict[str, Examples] = {}
+
+    def note(_network: object, _tokenizer: object, examples: Examples, stage: Stage, *_: object) -> None:
+        taught[stage.name] = examples
+
+    monkeypatch.setattr(training, "learn", note)
+    command = ["--data", str(data), "--base", str(tiny_model), "--work", str(tmp_path / "work")]
+    assert main([*command, "--extra", str(extra), "--out", str(tmp_path / "out")]) == 0
+
+    assert list(taught) == ["third", "paired", "last"]
+    for examples in taught.values():
+        (place,) = (place for place, given in enumerate(examples.texts) if given == text)
+        assert INTENTS[int(examples.intent[place].argmax())] == "suggestion"
