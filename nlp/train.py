@@ -202,14 +202,16 @@ def _capped(corpora: Examples, *, times: int = 1) -> Examples:
     return corpora.take(np.concatenate(kept))
 
 
-def open_workshop(data: Data, base: str, folder: Path, work: Path, say: Callable[[str], None]) -> Workshop:
-    """folder: where the linear model reads its rows."""
+def open_workshop(
+    data: Data, base: str, folder: Path, work: Path, say: Callable[[str], None], *, extra: Path | None = None
+) -> Workshop:
+    """folder and extra: where the linear model reads its rows."""
     torch.manual_seed(SEED)
     network, tokenizer = _own_model(Path(base)) if _is_ours(base) else _fresh(base)
     file = work / "linear.npz"
     if not file.exists():
         say("训练不含留出部分的线性模型 …")
-        save_linear(train_linear(folder, say, without=set(data.held.texts)), file)
+        save_linear(train_linear(folder, say, extra=extra, without=set(data.held.texts)), file)
     return Workshop(network.to(_device()), tokenizer, work, data.held, load_linear(file), say)
 
 
@@ -381,7 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.work.mkdir(parents=True, exist_ok=True)
     try:
         data = read_data(given.data, given.extra)
-        shop = open_workshop(data, given.base, given.data, given.work, say)
+        shop = open_workshop(data, given.base, given.data, given.work, say, extra=given.extra)
         if given.curve:
             learning_curve(data, shop, given.base)
             return 0

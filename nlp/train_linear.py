@@ -1,4 +1,4 @@
-"""Trains the linear model: python -m nlp.train_linear --data DIR [--out nlp/model/linear.npz].
+"""Trains the linear model: python -m nlp.train_linear --data DIR [--extra FILE] [--out nlp/model/linear.npz].
 
 First weights are found on the large public corpora, whose labels are weak; then every head is trained on
 the hand-labelled mentions, held to the first weights by an L2 penalty on the difference. What the mentions
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,12 @@ from nlp.classifier import NlpError
 from nlp.clean import for_model
 from nlp.examples import json_lines
 from nlp.features import N_BUCKETS, buckets, matrix
-from nlp.heads import INTENTS, SENTIMENTS, Floats
+from nlp.heads import INTENTS, SENTIMENTS, SEVERITIES, Floats
 from nlp.linear import FILE, HEADS, N_COLUMNS, LinearClassifier, Weights, load, save
 
 Ints = NDArray[np.int64]
 
-VERSION = "linear-2026.11.1"
+VERSION = "linear-2026.11.2"
 SEED = 20261126
 HELD_OUT = 0.1
 WRITTEN_WEIGHT = {"sentiment": 0.0, "intent": 0.0, "severity": 0.3, "aspects": 0.5}
@@ -71,18 +72,27 @@ class Examples:
 
 
 def read_mentions(file: Path) -> Examples:
+    """Rows that were read one by one; a head that is null was not judged."""
     rows = list(json_lines(file))
     try:
         return Examples(
             texts=[for_model(row["text"]) for row in rows],
-            sentiment=np.array([SENTIMENTS.index(row["sentiment"]) for row in rows]),
-            intent=np.array([INTENTS.index(row["intent"]) for row in rows]),
-            severity=np.array([int(row["severity"]) for row in rows]),
-            aspects=np.array([[name in row["aspects"] for name in ASPECTS] for row in rows], dtype=np.int64),
+            sentiment=np.array([_class(SENTIMENTS, row["sentiment"]) for row in rows], dtype=np.int64),
+            intent=np.array([_class(INTENTS, row["intent"]) for row in rows], dtype=np.int64),
+            severity=np.array([_class(SEVERITIES, row["severity"]) for row in rows], dtype=np.int64),
+            aspects=np.array([_named(row["aspects"]) for row in rows], dtype=np.int64).reshape(-1, len(ASPECTS)),
             weight=np.ones(len(rows), dtype=np.float32),
         )
     except (KeyError, ValueError, TypeError) as e:
         raise NlpError(f"训练数据 {file} 里有一行缺少字段或标签未知: {e}") from e
+
+
+def _class(classes: Sequence[Any], label: Any) -> int:
+    return _UNKNOWN if label is None else classes.index(label)
+
+
+def _named(aspects: Sequence[str] | None) -> list[int]:
+    return [_UNKNOWN if aspects is None else int(name in aspects) for name in ASPECTS]
 
 
 def wordless() -> Examples:
@@ -99,16 +109,15 @@ def wordless() -> Examples:
 
 def read_corpora(file: Path, without: Set[str]) -> Examples:
     """The public corpora but for the texts that were labelled by hand."""
-    no_aspects = [_UNKNOWN] * len(ASPECTS)
     try:
         read = [(for_model(row["t"]), row) for row in json_lines(file)]
         rows = [row for text, row in read if text not in without]
         return Examples(
             texts=[text for text, _ in read if text not in without],
             sentiment=np.array([row.get("s", _UNKNOWN) for row in rows]),
-            intent=np.array([INTENTS.index(row["i"]) if row.get("i") else _UNKNOWN for row in rows]),
+            intent=np.array([_class(INTENTS, row.get("i") or None) for row in rows]),
             severity=np.full(len(rows), _UNKNOWN),
-            aspects=np.array([[name in row["a"] for name in ASPECTS] if "a" in row else no_aspects for row in rows]),
+            aspects=np.array([_named(row.get("a")) for row in rows]),
             weight=np.array([row.get("w", 1.0) for row in rows], dtype=np.float32),
         )
     except (KeyError, ValueError, TypeError) as e:
@@ -156,15 +165,18 @@ def fit(
     return weights.astype(np.float32), found[n_features * n_classes :].astype(np.float32)
 
 
-def train(data: Path, say: Callable[[str], None], *, without: Set[str] = frozenset()) -> Weights:
+def train(
+    data: Path, say: Callable[[str], None], *, extra: Path | None = None, without: Set[str] = frozenset()
+) -> Weights:
     """Weights from DIR/mentions/train.jsonl, written.jsonl and DIR/corpora/train.jsonl.gz; the same every time.
 
-    without: texts that it must not see, as nlp.clean.for_model gives them.
+    extra: more rows that people labelled. without: texts that it must not see, as nlp.clean.for_model gives them.
     """
     say("读取数据 …")
-    labelled_by_hand = read_mentions(data / "mentions" / "train.jsonl")
-    seen = [row for row, text in enumerate(labelled_by_hand.texts) if text not in without]
-    mentions = _joined(labelled_by_hand.take(seen), wordless())
+    mentions = _joined(_but(read_mentions(data / "mentions" / "train.jsonl"), without), wordless())
+    n_from_data = len(mentions.texts)
+    if extra is not None:
+        mentions = _joined(mentions, _but(read_mentions(extra), without))
     written = read_mentions(data / "mentions" / "written.jsonl")
     corpora = read_corpora(data / "corpora" / "train.jsonl.gz", set(mentions.texts) | without)
     say(
@@ -180,7 +192,7 @@ def train(data: Path, say: Callable[[str], None], *, without: Set[str] = frozens
     is_written = np.arange(len(labelled.texts)) >= len(mentions.texts)
     both = vstack([features[id(mentions)], features[id(written)]], format="csr")
     held_out = np.zeros(len(labelled.texts), dtype=bool)
-    order = np.random.default_rng(SEED).permutation(len(mentions.texts))
+    order = np.random.default_rng(SEED).permutation(n_from_data)
     held_out[order[: round(HELD_OUT * len(order))]] = True
 
     say("用手工标注训练, 留出十分之一 …")
@@ -216,8 +228,9 @@ def _train_on_mentions(
     bias = np.zeros(N_COLUMNS, dtype=np.float32)
     for head, columns in HEADS.items():
         weight = np.where(is_written, WRITTEN_WEIGHT[head], 1).astype(np.float32)
-        used = rows & (weight > 0)
-        truth = _truth(labelled, head)[used]
+        truth = _truth(labelled, head)
+        used = rows & (weight > 0) & (truth.min(axis=1) >= 0)
+        truth = truth[used]
         weights[:, columns], bias[columns] = _fit_head(
             head,
             features[used],
@@ -291,6 +304,10 @@ def _balance(truth: Floats, power: float) -> Floats:
     return weights
 
 
+def _but(examples: Examples, without: Set[str]) -> Examples:
+    return examples.take([row for row, text in enumerate(examples.texts) if text not in without])
+
+
 def _joined(one: Examples, other: Examples) -> Examples:
     return Examples(
         one.texts + other.texts,
@@ -315,6 +332,7 @@ def _document_counts(texts: Sequence[str]) -> Ints:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m nlp.train_linear", description="训练线性模型")
     parser.add_argument("--data", type=Path, required=True, help="含有 mentions/ 和 corpora/ 的目录")
+    parser.add_argument("--extra", type=Path, help="人工改正的标注 (manage.py export labels 的输出)")
     parser.add_argument("--out", type=Path, default=FILE, help=f"写到哪里 (默认 {FILE.name})")
     given = parser.parse_args(arguments)
     began = time.monotonic()
@@ -324,7 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
 
     try:
-        weights = train(given.data, say)
+        weights = train(given.data, say, extra=given.extra)
         given.out.parent.mkdir(parents=True, exist_ok=True)
         save(weights, given.out)
         classifier: LinearClassifier = load(given.out)

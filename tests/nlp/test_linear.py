@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
@@ -104,6 +105,21 @@ def test_training_twice_gives_the_same_file(training_data: Path, model_file: Pat
     again = tmp_path / "again.npz"
     assert main(["--data", str(training_data), "--out", str(again)]) == 0
     assert again.read_bytes() == model_file.read_bytes()
+
+
+def test_it_learns_from_corrections_too_and_nothing_from_a_head_that_nobody_judged(
+    training_data: Path, tmp_path: Path
+) -> None:
+    corrections = tmp_path / "corrections.jsonl"
+    row = {"sentiment": "negative", "intent": None, "severity": None, "aspects": None}
+    rows = [{"text": f"味道绝绝子第{number}回", **row} for number in range(20)]
+    corrections.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    command = ["--data", str(training_data), "--out", str(tmp_path / "linear.npz")]
+
+    assert main([*command, "--extra", str(corrections)]) == 0
+
+    (label,) = load(tmp_path / "linear.npz").read(["味道绝绝子第99回"])
+    assert label.sentiment == "negative"
 
 
 def test_training_without_data_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
