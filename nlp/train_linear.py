@@ -33,7 +33,7 @@ from nlp.linear import FILE, HEADS, N_COLUMNS, LinearClassifier, Weights, load, 
 
 Ints = NDArray[np.int64]
 
-VERSION = "linear-2026.11.2"
+VERSION = "linear-2026.11.1"
 SEED = 20261126
 HELD_OUT = 0.1
 WRITTEN_WEIGHT = {"sentiment": 0.0, "intent": 0.0, "severity": 0.3, "aspects": 0.5}
