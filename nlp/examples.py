@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,9 @@ class Examples:
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Examples:
         arrays = {name: getattr(self, name)[rows] for name in _ARRAYS}
         return Examples([self.texts[row] for row in rows], [self.sources[row] for row in rows], **arrays)
+
+    def without(self, texts: Container[str]) -> Examples:
+        return self.take([row for row, text in enumerate(self.texts) if text not in texts])
 
     def scaled(self, weight: float) -> Examples:
         """The same with every target weighing so much."""

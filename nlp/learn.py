@@ -62,22 +62,9 @@ _NAME_SIGNS = (
 )
 _LATIN_SIGNS = "abcdeefghiiklmnoooprstuvxyz"
 _TAILS = (
-    "工坊",
-    "良品",
-    "物语",
-    "食集",
-    "小馆",
-    "研究所",
-    "实验室",
-    "家居",
-    "制造",
-    "lab",
-    "plus",
-    "max",
-    "club",
-    "s3",
-    " 7",
-)
+    "工坊", "良品", "物语", "食集", "小馆", "研究所", "实验室", "家居", "制造", "lab", "plus",
+    "max", "club", "s3", " 7",
+)  # fmt: skip
 _PLACES = ("南桥", "西街", "三号", "半山", "九里", "白塔", "雾海", "松间", "二楼", "渡口", "长风", "旧城")
 _THINGS = ("站台", "灯塔", "仓库", "邮局", "花园", "听雨", "归舟", "小岛", "食堂", "来信", "野马", "日记")
 """Of what invented brand names are made: some mean something, and none of it says how good the brand is."""

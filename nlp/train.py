@@ -186,13 +186,13 @@ def read_data(folder: Path, extra: Path | None) -> Data:
     place_of = {text: place for place, text in enumerate(corpora.texts)}
     twice = [(row, place_of[text]) for row, text in enumerate(rest.texts) if text in place_of]
     hand_read = set(mentions.texts)
-    others = [row for row, text in enumerate(corpora.texts) if text not in hand_read]
+    others = corpora.without(hand_read)
     return Data(
         held=held,
         mentions=rest,
         written=read_mentions(folder / "mentions" / "written.jsonl").scaled(WRITTEN_WEIGHT),
-        corpora=_capped(corpora.take(others)),
-        wide=_capped(corpora.take(others), times=WIDER),
+        corpora=_capped(others),
+        wide=_capped(others, times=WIDER),
         unlabelled=read_unlabelled(folder / "mentions" / "unlabelled.jsonl.gz", hand_read),
         both=(rest.take([row for row, _ in twice]), corpora.take([place for _, place in twice])),
     )
@@ -266,9 +266,7 @@ def _teach(data: Data, shop: Workshop, own: Examples, weighted: Examples) -> tup
 
 def _reread(data: Data, corpora: Examples, heads: Mapping[str, Floats]) -> Examples:
     """The corpora by our guide, less the texts that people have read by it."""
-    read = reread(corpora, heads, data.both).scaled(CORPORA_WEIGHT)
-    by_hand = set(data.mentions.texts)
-    return read.take([row for row, text in enumerate(read.texts) if text not in by_hand])
+    return reread(corpora, heads, data.both).scaled(CORPORA_WEIGHT).without(set(data.mentions.texts))
 
 
 def _naming_brands(corpora: Examples) -> Examples:
