@@ -4,8 +4,9 @@ What is stored is read by realtime gets, which see every write before them. A ne
 month and only then looked for in the others, after a refresh of those: of two writers that bring the same id with
 dates in different months, at least the later one sees both and makes one of them. (A search says in one look into
 each index which of thousands of ids are there; realtime gets of all ids in all months took longer than the writing.)
-The merged mention is written first and the other then removed, each only if it is still as it was read, so a crash
-in between leaves two (mended at the next sight of the id) and never none.
+The merged mention is written first, even where it is one of the two as it lies, and the other then removed, each only
+if it is still as it was read: so a crash in between leaves two (mended at the next sight of the id) and never none, and
+of two writers that keep different ones the later fails at one of its writes and reads again.
 """
 
 from __future__ import annotations
@@ -278,7 +279,9 @@ class MentionWriter:
         writes: dict[str, Write] = {}
         for name, mention in after.items():
             there = places[name].get(self.session.names.month(mention.published_at))
-            if there is None or there.mention != mention:
+            # Also where it is right as it lies: whoever keeps another of the copies then sees that this one was
+            # chosen. Otherwise each of two writers could remove what the other kept.
+            if there is None or there.mention != mention or len(places[name]) > 1:
                 writes[name] = self._written("index" if there else "create", mention, there)
         failed = set()
         for name, result in zip(writes, self._write(list(writes.values())), strict=True):

@@ -55,6 +55,11 @@ def put_straight(store, mention):
     assert result.fate is Fate.DONE
 
 
+def twins(store, mention):
+    """All that is stored under its id."""
+    return store._writer.lookup([mention.id])[mention.id]
+
+
 def at_once(*jobs):
     """Runs them in threads that start together; raises what any of them raised."""
     barrier, failures = threading.Barrier(len(jobs)), []
@@ -142,6 +147,17 @@ def test_two_writers_with_different_dates_of_the_same_new_mentions_leave_one_of_
     )
     assert sum(months(store).values()) == 40
     assert len(store.mentions([mention.id for mention in mentions])) == 40
+
+
+def test_of_two_writers_that_each_keep_another_twin_the_later_one_gives_way(store):
+    mention = a_mention(published_at=NOVEMBER)
+    moved = mention.model_copy(update={"published_at": OCTOBER})
+    put_straight(store, mention)
+    put_straight(store, moved)
+    ours, theirs = ({mention.id: {twin.index: twin for twin in twins(store, mention)}} for _ in range(2))
+    assert store._writer._put({mention.id: mention}, ours, None) == set()
+    assert store._writer._put({mention.id: moved}, theirs, None) == {mention.id}
+    assert months(store) == {"early": 0, "2026.10": 0, "2026.11": 1}
 
 
 def test_several_writers_of_the_same_mention_lose_nothing(store):
