@@ -1,4 +1,4 @@
-"""Temperatures, thresholds and class offsets, found on rows that training has not seen.
+"""Temperatures, shares and thresholds, found on rows that training has not seen.
 
 Every function takes logits or probabilities and the truth as 0 and 1, one row per text and one column per class.
 The rows must be held out: on rows that were trained on, every one of these comes out too bold.
@@ -20,9 +20,6 @@ USUAL_THRESHOLD = 0.35
 """Probability from which an aspect counts, before its own best is looked for."""
 
 THRESHOLDS = np.arange(0.15, 0.56, 0.05)
-
-_OFFSETS = np.arange(-1.5, 1.51, 0.1)
-_N_ROUNDS = 5
 
 
 def best_temperature(logits: NDArray[Any], truth: NDArray[Any], *, single: bool) -> float:
@@ -56,65 +53,15 @@ def best_pool(logits: NDArray[Any], other: NDArray[Any], truth: NDArray[Any], *,
 def best_thresholds(
     probabilities: NDArray[Any], truth: NDArray[Any], *, usual: float = USUAL_THRESHOLD, trust: float = 0.5
 ) -> Floats:
-    """Per column the probability from which yes is said, for the best micro-F1 over all columns.
+    """Per column the probability from which yes is said, for the best F1 of its own.
 
-    Each column's choice is looked for with the others held, until none changes. Then it goes only as far from `usual`
-    as `trust` says (0 not at all, 1 all the way): with few positives the best choice is partly chance.
+    It goes only as far from `usual` as `trust` says (0 not at all, 1 all the way): with few positives the best choice
+    is partly chance.
     """
-    n_columns = truth.shape[1]
-    # Per choice and column how often yes is right and how often it is said.
-    said = probabilities[None, :, :] >= THRESHOLDS[:, None, None]
-    hits = (said & (truth[None] > 0)).sum(axis=1)
-    n_said = said.sum(axis=1)
-    n_true = truth.sum()
-    chosen = np.full(n_columns, np.abs(THRESHOLDS - usual).argmin())
-    for _ in range(_N_ROUNDS):
-        before = chosen.copy()
-        for column in range(n_columns):
-            others = np.arange(n_columns) != column
-            of_others = chosen[others], np.flatnonzero(others)
-            all_hits = hits[of_others].sum() + hits[:, column]
-            all_said = n_said[of_others].sum() + n_said[:, column]
-            chosen[column] = (2 * all_hits / np.maximum(1, all_said + n_true)).argmax()
-        if (chosen == before).all():
-            break
-    thresholds: Floats = (usual + trust * (THRESHOLDS[chosen] - usual)).astype(np.float32)
-    return thresholds
-
-
-def best_thresholds_one_by_one(
-    probabilities: NDArray[Any], truth: NDArray[Any], *, usual: float = USUAL_THRESHOLD, trust: float = 0.5
-) -> Floats:
-    """Like best_thresholds, but each column for the best F1 of its own."""
     choices = np.stack([f1(truth, probabilities >= choice) for choice in THRESHOLDS])
     best = THRESHOLDS[choices.argmax(axis=0)]
     thresholds: Floats = (usual + trust * (best - usual)).astype(np.float32)
     return thresholds
-
-
-def best_class_bias(logits: NDArray[Any], truth: NDArray[Any], *, trust: float = 0.5) -> Floats:
-    """Per class what is added to its logits so that the argmax has the best macro-F1; their mean is 0.
-
-    A coordinate search over steps of a tenth, shrunk by `trust` as in best_thresholds.
-    """
-    n_classes = truth.shape[1]
-    true = truth.argmax(axis=1)
-    bias = np.zeros(n_classes)
-    best = _macro_f1(true, logits.argmax(axis=1), n_classes)
-    for _ in range(_N_ROUNDS):
-        before = best
-        for column in range(n_classes):
-            for offset in _OFFSETS:
-                tried = bias.copy()
-                tried[column] = offset
-                reached = _macro_f1(true, (logits + tried).argmax(axis=1), n_classes)
-                # Only a clear gain moves an offset: among equals the one that changes least stays.
-                if reached > best + 1e-9:
-                    best, bias = reached, tried
-        if best <= before:
-            break
-    shrunk: Floats = (trust * (bias - bias.mean())).astype(np.float32)
-    return shrunk
 
 
 def f1(truth: NDArray[Any], said: NDArray[Any]) -> NDArray[np.float64]:
@@ -122,11 +69,3 @@ def f1(truth: NDArray[Any], said: NDArray[Any]) -> NDArray[np.float64]:
     hits = (truth * said).sum(axis=0)
     per_column: NDArray[np.float64] = 2 * hits / np.maximum(1, truth.sum(axis=0) + said.sum(axis=0))
     return per_column
-
-
-def _macro_f1(true: NDArray[Any], said: NDArray[Any], n_classes: int) -> float:
-    """Mean over the classes that are there."""
-    hits = np.bincount(true[true == said], minlength=n_classes)
-    n_true = np.bincount(true, minlength=n_classes)
-    per_class = 2 * hits / np.maximum(1, n_true + np.bincount(said, minlength=n_classes))
-    return float(per_class[n_true > 0].mean())

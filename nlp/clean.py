@@ -51,11 +51,13 @@ _SILENT_ENDS = {
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,31});", re.I)
 
 # C0 and C1 controls but tab and newline, soft hyphen, zero-width and direction marks, the byte order mark,
-# halves of surrogate pairs, non-characters and our own marks.
-_INVISIBLE = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200c\u200e\u200f\u202a-\u202e"
-    r"\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\ue000-\ue002\U000e0000-\U000e007f]"
+# halves of surrogate pairs and non-characters.
+_INVISIBLE = (
+    r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u061c\u115f\u1160\u180e\u200b\u200c\u200e\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e007f"
 )
+_INVISIBLE_OR_OURS = re.compile(f"[{_INVISIBLE}{NAME_MARK}{URL_MARK}{FORWARD_MARK}]")
+_INVISIBLE_BUT_OURS = re.compile(f"[{_INVISIBLE}]")
 # A joiner holds an emoji family together; between anything else it only hides a word.
 _LOOSE_JOINER = re.compile(
     "(?<![\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d|\u200d(?![\u2600-\u27bf\U0001f000-\U0001faff])"
@@ -78,12 +80,7 @@ NAME = re.compile(r"@[\w\-·]{1,30}")
 
 def clean(text: str) -> str:
     """The text as it is stored and shown: no markup, nothing invisible, tidy blanks, full-width letters plain."""
-    if "<" in text or "&" in text:
-        text = _without_markup(text)
-    text = _NEWLINES.sub("\n", text)
-    text = _LOOSE_JOINER.sub("", _INVISIBLE.sub("", text)).translate(_FULL_WIDTH)
-    text = _BLANKS.sub(" ", text)
-    return _BLANK_LINES.sub("\n\n", text).replace(" \n", "\n").replace("\n ", "\n").strip()
+    return _tidy(text, without=_INVISIBLE_OR_OURS)
 
 
 def own_words(text: str) -> str:
@@ -93,11 +90,21 @@ def own_words(text: str) -> str:
 
 
 def for_model(text: str) -> str:
-    """The text as a model reads it: folded; a mark for every @name, address and forward sign."""
-    text = URL.sub(URL_MARK, clean(text))
+    """The text as a model reads it: folded; a mark for every @name, address and forward sign. Marks that are there
+    already stay, so that what was folded for training can be read like any other text."""
+    text = URL.sub(URL_MARK, _tidy(text, without=_INVISIBLE_BUT_OURS))
     if len(text) > MODEL_CHARS:
         text = text[: MODEL_CHARS * 3 // 4] + "\n" + text[-MODEL_CHARS // 4 :]
     return fold(NAME.sub(NAME_MARK, _FORWARD.sub(FORWARD_MARK, text)))
+
+
+def _tidy(text: str, *, without: re.Pattern[str]) -> str:
+    if "<" in text or "&" in text:
+        text = _without_markup(text)
+    text = _NEWLINES.sub("\n", text)
+    text = _LOOSE_JOINER.sub("", without.sub("", text)).translate(_FULL_WIDTH)
+    text = _BLANKS.sub(" ", text)
+    return _BLANK_LINES.sub("\n\n", text).replace(" \n", "\n").replace("\n ", "\n").strip()
 
 
 def _without_forward_phrase(part: str) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nlp import manifest as manifests
 from nlp.classifier import NlpError
 from nlp.graph import build
-from nlp.heads import Floats
 from nlp.manifest import Manifest
+from nlp.quantise import Inputs, centred, watched
 from nlp.transformer import TOKENS_ON_CPU, TransformerClassifier
 
 if TYPE_CHECKING:
@@ -25,14 +25,15 @@ MOST_BYTES = 40_000_000
 def export(network: Network, tokenizer: Tokenizer, manifest: Manifest, folder: Path, texts: Sequence[str]) -> Manifest:
     """Writes mentions.onnx, tokenizer.json and, last, mentions.json with the digests of the two; returns the latter.
 
-    texts: some hundred real ones, to see which inputs of a layer grow large.
+    texts: some hundred real ones, to see what the layers are given.
     Raises NlpError if the files are more than may be shipped.
     """
-    largest = _largest_inputs(network, tokenizer, manifest, texts)
+    network = centred(network, _inputs(network, tokenizer, manifest, texts))
+    inputs = _inputs(network, tokenizer, manifest, texts)
     folder.mkdir(parents=True, exist_ok=True)
     # Until the new digests stand, files of two makings must not look like one model.
     (folder / manifests.FILE).unlink(missing_ok=True)
-    (folder / manifests.WEIGHTS).write_bytes(build(network, largest).SerializeToString())
+    (folder / manifests.WEIGHTS).write_bytes(build(network, inputs).SerializeToString())
     _plain(tokenizer).save(str(folder / manifests.TOKENIZER))
     whole = manifests.write(manifest, folder)
     size = sum((folder / name).stat().st_size for name in (manifests.FILE, manifests.WEIGHTS, manifests.TOKENIZER))
@@ -78,27 +79,5 @@ def _plain(tokenizer: Tokenizer) -> Tokenizer:
     return plain
 
 
-def _largest_inputs(
-    network: Network, tokenizer: Tokenizer, manifest: Manifest, texts: Sequence[str]
-) -> dict[str, Floats]:
-    """By the name of a linear layer of the encoder, of every input the greatest magnitude over all words."""
-    from torch import Tensor, nn
-
-    seen: dict[str, Tensor] = {}
-
-    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        def look(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            here = inputs[0].detach().abs().flatten(0, -2).amax(dim=0)
-            seen[name] = here if name not in seen else here.maximum(seen[name])
-
-        return look
-
-    watches = [
-        module.register_forward_pre_hook(watch(name))
-        for name, module in network.named_modules()
-        if name.startswith("encoder.encoder.layer.") and isinstance(module, nn.Linear)
-    ]
-    in_float32(network, tokenizer, manifest).logits(texts)
-    for handle in watches:
-        handle.remove()
-    return {name: values.float().cpu().numpy() for name, values in seen.items()}
+def _inputs(network: Network, tokenizer: Tokenizer, manifest: Manifest, texts: Sequence[str]) -> dict[str, Inputs]:
+    return watched(network, lambda: in_float32(network, tokenizer, manifest).logits(texts))

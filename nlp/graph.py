@@ -1,9 +1,9 @@
 """The network as an ONNX graph of int8 weights, built node by node out of the operators that onnxruntime has for it.
 
-Every linear layer of the encoder and the word embeddings are int8 with a scale per column (per word); activations
-are quantised as they come, norms and heads stay float32. A float32 initialiser has the name of the tensor
-in the network, a quantised one that of its layer with .int8, .scale, .bias and .damping; so the network can be
-built again from the file (nlp.torch_reader).
+Every linear layer of the encoder and the word embeddings are int8 with a scale per column (per word), and what the
+layers are given is uint8 with a step and a zero of each layer (nlp.quantise); norms and heads stay float32. A float32
+initialiser has the name of the tensor in the network, a quantised one that of its layer with .int8, .scale, .bias,
+.damping, .input.scale and .input.zero; so the network can be built again from the file (nlp.torch_reader).
 """
 
 from __future__ import annotations
@@ -17,52 +17,31 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nlp.heads import Floats
+from nlp.quantise import WORTH_DAMPING, Inputs, damping, quantised, rounded
 
 if TYPE_CHECKING:
     from nlp.network import Network
 
 OPSET = 17
 MICROSOFT = "com.microsoft"
-USUAL = 0.99
-"""Inputs of a layer beyond this share of them are outliers."""
-
-WORTH_DAMPING = 0.5
 NOTHING = -1e9
 """Added to the answer of a word that is padding."""
 
 
-def quantised(weight: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """A matrix as whole numbers from -127 to 127 and a scale for every column; zero stays zero."""
-    scale = np.abs(weight).max(axis=0) / 127
-    scale[scale == 0] = 1
-    return np.rint(weight / scale).astype(np.int8), scale.astype(np.float32)
-
-
-def damping(largest: Floats) -> Floats:
-    """Factors for the inputs of a layer that bring the few that grow far beyond all others down to the rest.
-
-    largest: of every input the greatest magnitude seen. A batch is quantised with one scale, so a single
-    such input would leave the others few steps; the rows of the weights are multiplied up in return.
-    """
-    usual = np.quantile(largest, USUAL)
-    factors: Floats = np.minimum(1, usual / np.maximum(largest, 1e-6)).astype(np.float32)
-    return factors
-
-
-def build(network: Network, largest: Mapping[str, Floats]) -> onnx.ModelProto:
+def build(network: Network, inputs: Mapping[str, Inputs]) -> onnx.ModelProto:
     """Inputs ids and mask, int32 (n, longest); output logits, float32 (n, N_LOGITS).
 
-    largest: by the name of a linear layer, of every input the greatest magnitude that real texts bring.
+    inputs: by the name of a linear layer of the encoder, what real texts bring to it.
     """
-    return _Builder(network, largest).model()
+    return _Builder(network, inputs).model()
 
 
 class _Builder:
     """Nodes and initialisers so far. A value goes by its name."""
 
-    def __init__(self, network: Network, largest: Mapping[str, Floats]) -> None:
+    def __init__(self, network: Network, inputs: Mapping[str, Inputs]) -> None:
         self._network = network
-        self._largest = largest
+        self._inputs = inputs
         self._config = network.encoder.config
         self._state: dict[str, Floats] = {
             name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()
@@ -117,14 +96,13 @@ class _Builder:
         parts = ("query", "key", "value")
         weight = np.concatenate([self._state[f"{name}.{part}.weight"].T for part in parts], axis=1)
         self._constant(f"{name}.bias", np.concatenate([self._state[f"{name}.{part}.bias"] for part in parts]))
-        self._quantised(name, weight)
-        whole, scale, zero = self._quantise(words)
+        whole, step, zero = self._given(words, name, weight, self._inputs[f"{name}.query"])
         return self._node(
             "QAttention",
             whole,
             f"{name}.int8",
             f"{name}.bias",
-            scale,
+            step,
             f"{name}.scale",
             "mask",
             zero,
@@ -133,13 +111,25 @@ class _Builder:
         )
 
     def _linear(self, value: str, name: str) -> str:
-        weight = self._state[f"{name}.weight"].T
-        if name in self._largest and (factors := damping(self._largest[name])).min() < WORTH_DAMPING:
-            value = self._node("Mul", value, self._constant(f"{name}.damping", factors))
-            weight = weight / factors[:, None]
-        self._quantised(name, weight)
         bias = self._constant(f"{name}.bias", self._state[f"{name}.bias"])
-        return self._node("DynamicQuantizeMatMul", value, f"{name}.int8", f"{name}.scale", "", bias, domain=MICROSOFT)
+        whole, step, zero = self._given(value, name, self._state[f"{name}.weight"].T, self._inputs[name])
+        return self._node(
+            "MatMulIntegerToFloat", whole, f"{name}.int8", step, f"{name}.scale", zero, "", bias, domain=MICROSOFT
+        )
+
+    def _given(self, value: str, name: str, weight: Floats, inputs: Inputs) -> tuple[str, str, str]:
+        """Keeps the weights of a layer as whole numbers; returns those of its inputs, their step and their zero."""
+        factors = damping(inputs.largest)
+        if factors.min() < WORTH_DAMPING:
+            value = self._node("Mul", value, self._constant(f"{name}.damping", factors))
+            weight, inputs = weight / factors[:, None], inputs.times(factors)
+        whole, scale = rounded(weight, inputs.products)
+        self._constant(f"{name}.int8", whole)
+        self._constant(f"{name}.scale", scale)
+        of_one, of_nothing = inputs.step_and_zero()
+        step = self._constant(f"{name}.input.scale", np.array(of_one))
+        zero = self._constant(f"{name}.input.zero", np.array(of_nothing))
+        return self._node("QuantizeLinear", value, step, zero), step, zero
 
     def _normed(self, value: str, skipped: str, prefix: str) -> str:
         return self._norm(self._node("Add", value, skipped), prefix)
@@ -183,17 +173,6 @@ class _Builder:
         name = f"{kind} {len(self._nodes)}"
         self._nodes.append(helper.make_node(kind, list(inputs), [name], domain=domain, **attributes))
         return name
-
-    def _quantise(self, value: str) -> tuple[str, str, str]:
-        """Whole numbers, their scale and their zero."""
-        names = [f"{value} {part}" for part in ("uint8", "scale", "zero")]
-        self._nodes.append(helper.make_node("DynamicQuantizeLinear", [value], names))
-        return names[0], names[1], names[2]
-
-    def _quantised(self, name: str, weight: Floats) -> None:
-        whole, scale = quantised(weight)
-        self._constant(f"{name}.int8", whole)
-        self._constant(f"{name}.scale", scale)
 
     def _own(self, name: str) -> str:
         """A tensor of the network as it is."""

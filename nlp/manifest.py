@@ -5,15 +5,13 @@ from __future__ import annotations
 import hashlib
 from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from index.models import ASPECTS
 from nlp.classifier import NlpError
-from nlp.heads import INTENTS
 
-FORMAT = 1
+FORMAT = 2
 FILE = "mentions.json"
 WEIGHTS = "mentions.onnx"
 TOKENIZER = "tokenizer.json"
@@ -21,7 +19,6 @@ MEND = "请从发布包恢复该文件夹, 或运行 python -m nlp.train 重新�
 
 Temperature = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0)]
-Threshold = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Temperatures(BaseModel):
@@ -49,11 +46,7 @@ class Shares(BaseModel):
 
 
 class Manifest(BaseModel):
-    """version names the weights; a text has at most max_tokens pieces.
-
-    thresholds: by aspect, the probability from which it is taken as spoken of. intent_bias: by intent, added to
-    its logit after the temperature. sha256: by name, of the other files of the model.
-    """
+    """version names the weights; a text has at most max_tokens pieces. sha256: by name, of the other files."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,17 +55,7 @@ class Manifest(BaseModel):
     max_tokens: int = Field(160, ge=8, le=512)
     temperature: Temperatures = Temperatures()
     linear_share: Shares = Shares()
-    thresholds: dict[str, Threshold]
-    intent_bias: dict[str, float] = {}
     sha256: dict[str, str] = {}
-
-    @model_validator(mode="after")
-    def _knows_the_classes(self) -> Self:
-        if set(self.thresholds) != set(ASPECTS):
-            raise ValueError("thresholds 应恰好包含每个方面")
-        if not set(self.intent_bias) <= set(INTENTS):
-            raise ValueError("intent_bias 里有未知的意图")
-        return self
 
 
 def read(folder: Path) -> Manifest:

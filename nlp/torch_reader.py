@@ -55,7 +55,7 @@ def _state(tensors: dict[str, Floats]) -> dict[str, Floats]:
     state = {
         name: value
         for name, value in tensors.items()
-        if name.startswith(own) and not name.endswith((".int8", ".scale", ".damping"))
+        if name.startswith(own) and not name.endswith((".int8", ".scale", ".damping", ".zero"))
     }
     for name in [name.removesuffix(".int8") for name in tensors if name.endswith(".int8")]:
         weight = tensors[f"{name}.int8"].astype(np.float32) * tensors[f"{name}.scale"]

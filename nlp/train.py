@@ -13,11 +13,11 @@ The recipe, stage by stage; each leaves a file in the work folder, so a run that
   paired   the corpus rows that name a brand, some of the others and the mentions, every text read twice, the second
            time under other brand names: the two readings have to agree
   last     the mentions alone, in such pairs too
-  closing  the written mentions once more among some of the others, gently: they are few, and what they teach of sarcasm
-           and harm goes under where corrections are many; its weights are averaged with those of the last
+  closing  the same once more, more gently and with the written mentions at full weight: they are few, and what they
+           teach of sarcasm and harm goes under where corrections are many; averaged with the last
 A model of ours as the base is the teacher, and is trained on from where it stands: what comes before falls away.
-Temperatures, the share of the linear model, thresholds and class biases are found on mentions that no stage has seen,
-with a linear model that has not seen them either (linear.npz in the work folder); then int8 weights are written.
+Temperatures and the share of the linear model are found on mentions that no stage has seen, with a linear model that
+has not seen them either (linear.npz in the work folder); then int8 weights are written.
 The float32 weights stay in the work folder (best.pt), to be measured beside them.
 """
 
@@ -33,18 +33,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.special import expit
 from torch import Tensor
 
 from index.models import ASPECTS
 from nlp import manifest as manifests
 from nlp.base import read_base
 from nlp.brands import BRANDS
-from nlp.calibration import best_class_bias, best_pool, best_temperature, best_thresholds, f1
+from nlp.calibration import best_pool, best_temperature, f1
 from nlp.classifier import NlpError
 from nlp.examples import Examples, joined, read_corpora, read_mentions, read_unlabelled
 from nlp.export import export
-from nlp.heads import INTENTS, SENTIMENTS, SLICES, Floats
+from nlp.heads import SENTIMENTS, SLICES, Floats
 from nlp.learn import TRAIN_TOKENS, Stage, learn, logits_of
 from nlp.linear import LinearClassifier
 from nlp.linear import load as load_linear
@@ -52,7 +51,7 @@ from nlp.linear import save as save_linear
 from nlp.load import SHIPPED
 from nlp.manifest import TOKENIZER, WEIGHTS, Manifest, Shares, Temperatures
 from nlp.network import Logits, Network
-from nlp.pool import evidence, pooled
+from nlp.pool import evidence
 from nlp.reread import reread
 from nlp.torch_reader import read_network
 from nlp.train_linear import train as train_linear
@@ -64,10 +63,10 @@ if TYPE_CHECKING:
 
 Weights = dict[str, Tensor]
 
-VERSION = "bert-2026.11.4"
+VERSION = "bert-2026.11.5"
 SEED = 20261126
 N_HELD_OUT = 1500
-"""Mentions that no stage sees: figures while training, temperatures, thresholds and biases come from them."""
+"""Mentions that no stage sees: figures while training, temperatures and shares come from them."""
 
 CAPS = {
     "online_shopping_10_cats": 22000, "SMP_usual": 14000, "ABSA_restaurant": 9000, "SMP_virus": 6000,
@@ -97,17 +96,15 @@ THIRD = Stage("third", lr=1.5e-4, n_epochs=1, seed=SEED + 3, dropout=0.1, share_
 PAIRED = Stage("paired", lr=1e-4, n_epochs=1, seed=SEED + 5, dropout=0.1, share_swapped=0.5, agreement=1.0)
 LAST = Stage("last", lr=8e-5, n_epochs=2, seed=SEED + 4, dropout=0.1, share_swapped=0.5, agreement=1.0)
 
-CLOSING = Stage("closing", lr=2e-5, n_epochs=1, seed=SEED + 6, dropout=0.1, share_swapped=0.5)
-N_CLOSING = 7000
-"""Mentions beside the written ones in the closing stage."""
+CLOSING = Stage("closing", lr=4e-5, n_epochs=1, seed=SEED + 6, dropout=0.1, share_swapped=0.5, agreement=1.0)
 
 N_NAMELESS = 33000
 """Corpus rows without a brand in the paired stage."""
 
 CURVE = (5000, 10000)
 
-N_TO_WEIGH = 300
-"""So many mentions show export which inputs of a layer grow large."""
+N_TO_WEIGH = 600
+"""So many mentions show export what the layers are given."""
 
 FINAL = [Stage(f"final{n}", lr=5e-5, n_epochs=2, seed=SEED + 10 + n) for n in range(2)]
 
@@ -238,8 +235,7 @@ def train(data: Data, base: str, shop: Workshop) -> None:
     shop.run(THIRD, joined(wide, weighted.smoothed(SMOOTHED)))
     shop.run(PAIRED, joined(_naming_brands(wide), weighted.smoothed(SMOOTHED)))
     shop.run(LAST, own.smoothed(SMOOTHED))
-    some = np.random.default_rng(CLOSING.seed).permutation(len(data.mentions))[:N_CLOSING]
-    shop.run(CLOSING, joined(data.mentions.take(some), data.written.scaled(1 / WRITTEN_WEIGHT)).smoothed(SMOOTHED))
+    shop.run(CLOSING, joined(data.mentions, data.written.scaled(1 / WRITTEN_WEIGHT)).smoothed(SMOOTHED))
     shop.average(LAST, CLOSING)
     torch.save(shop.network.state_dict(), shop.folder / "best.pt")
 
@@ -325,24 +321,19 @@ def _temperatures(found: Logits, held: Examples) -> dict[str, float]:
 
 
 def calibrated(shop: Workshop) -> Manifest:
-    """What the held-out mentions say of the models' confidence and of the best places to draw lines."""
+    """What the held-out mentions say of the models' confidence."""
     found = Logits.of(logits_of(shop.network, shop.tokenizer, shop.held.texts))
-    temperature, share, joint = {}, {}, {}
+    temperature, share = {}, {}
     said = evidence(shop.linear.probabilities(shop.held.texts))
     for head in Shares.model_fields:
         logits, truth = getattr(found, head).numpy(), getattr(shop.held, head)
         temperature[head], share[head] = best_pool(logits, said[head], truth, single=head != "aspects")
-        joint[head] = pooled(logits, temperature[head], share[head], said[head])
     severity = found.severity.numpy()
     temperature["severity"] = best_temperature(severity, shop.held.severity, single=True)
-    thresholds = best_thresholds(expit(joint["aspects"]), shop.held.aspects)
-    bias = best_class_bias(joint["intent"], shop.held.intent)
     return Manifest(
         version=VERSION,
         temperature=Temperatures(**{head: round(value, 3) for head, value in temperature.items()}),
         linear_share=Shares(**{head: round(value, 3) for head, value in share.items()}),
-        thresholds=dict(zip(ASPECTS, thresholds.astype(float).round(3).tolist(), strict=True)),
-        intent_bias=dict(zip(INTENTS, bias.astype(float).round(3).tolist(), strict=True)),
     )
 
 

@@ -23,7 +23,7 @@ from scipy.sparse import csr_matrix, vstack
 from scipy.special import expit, log_softmax, softmax
 
 from index.models import ASPECTS, Intent, Sentiment
-from nlp.calibration import best_temperature, best_thresholds_one_by_one, f1
+from nlp.calibration import best_temperature, best_thresholds, f1
 from nlp.classifier import NlpError
 from nlp.clean import for_model
 from nlp.examples import json_lines
@@ -267,7 +267,7 @@ def _calibrate(logits: Floats, labelled: Examples, held_out: NDArray[np.bool_]) 
         temperature[columns] = best_temperature(logits[:, columns], truth, single=head != "aspects")
     aspects = HEADS["aspects"]
     probable = expit(logits[:, aspects] / temperature[aspects])
-    threshold[aspects] = best_thresholds_one_by_one(probable, labelled.aspects[held_out])
+    threshold[aspects] = best_thresholds(probable, labelled.aspects[held_out])
     return temperature, threshold
 
 

@@ -24,7 +24,7 @@ from nlp import manifest as manifests
 from nlp.batches import Numbers, batches, padded
 from nlp.classifier import NlpError
 from nlp.clean import for_model
-from nlp.heads import INTENTS, N_LOGITS, SENTIMENTS, SLICES, Floats, aspects_of, labels_of
+from nlp.heads import N_LOGITS, SENTIMENTS, SLICES, Floats, aspects_of, labels_of
 from nlp.linear import LinearClassifier
 from nlp.manifest import Manifest
 from nlp.pool import evidence, pooled
@@ -48,6 +48,9 @@ TEXTS_AT_ONCE = 2000
 
 TAIL = 4
 """A text that is too long keeps its beginning and, for one piece in so many, its end."""
+
+SPOKEN_OF_FROM = 0.5
+"""Probability from which an aspect counts. Thresholds of each, found on held-out rows, were worse on others."""
 
 ALONE = "-alone"
 """Ends the version of labels that were read without the linear model, so that they are read again once it is back."""
@@ -77,8 +80,6 @@ class TransformerClassifier:
         self._reader = reader
         self._tokens_at_once = tokens_at_once
         self._pool = ThreadPoolExecutor(n_at_once, "reader")
-        self._thresholds = np.array([manifest.thresholds[name] for name in ASPECTS], dtype=np.float32)
-        self._intent_bias = np.array([manifest.intent_bias.get(name, 0.0) for name in INTENTS], dtype=np.float32)
         self._remembered: OrderedDict[bytes, Floats] = OrderedDict()
         self._turn = Lock()
 
@@ -86,7 +87,7 @@ class TransformerClassifier:
         """One Labels per text, in order."""
         logits = self.logits(texts)
         probable = self.probabilities_of(logits, texts)
-        spoken_of = probable["aspects"] >= self._thresholds
+        spoken_of = probable["aspects"] >= SPOKEN_OF_FROM
         polarity = logits[:, SLICES["polarity"]].reshape(-1, len(ASPECTS), len(SENTIMENTS)).argmax(axis=2)
         aspects = [aspects_of(spoken_of[row], polarity[row], probable["aspects"][row]) for row in range(len(texts))]
         return labels_of(probable, aspects, self.version)
@@ -105,7 +106,7 @@ class TransformerClassifier:
                 scaled[head] = pooled(logits[:, SLICES[head]], getattr(temperature, head), share, said[head])
         return {
             "sentiment": softmax(scaled["sentiment"], axis=1),
-            "intent": softmax(scaled["intent"] + self._intent_bias, axis=1),
+            "intent": softmax(scaled["intent"], axis=1),
             "severity": softmax(scaled["severity"], axis=1),
             "aspects": expit(scaled["aspects"]),
         }

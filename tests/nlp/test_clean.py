@@ -94,6 +94,11 @@ def test_own_words_are_what_the_writer_adds_or_else_what_is_forwarded(text: str,
 def test_the_model_reads_marks_for_names_addresses_and_forwards() -> None:
     read = for_model("臺灣的咖啡１２塊 @小明 http://t.cn/Abc //@小红:好喝 #新品上市# [泪] 😭")
     assert read == f"台湾的咖啡12块 {NAME_MARK} {URL_MARK} {FORWARD_MARK}好喝 #新品上市# [泪] 😭"
+    assert for_model(read) == read
+
+
+def test_a_text_that_is_stored_holds_no_marks_of_ours() -> None:
+    assert clean(f"好{NAME_MARK}喝 {URL_MARK} &#xe002;真的") == "好喝 真的"
 
 
 def test_a_very_long_text_is_cut_for_the_model() -> None:

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from nlp import export as exporting
+from nlp import graph
 from nlp.classifier import NlpError
 from nlp.export import changed, export, in_float32
-from nlp.graph import build, damping, quantised
 from nlp.torch_reader import read_network, reader
-from nlp.transformer import TransformerClassifier, _cpu_reader, load
+from nlp.transformer import TransformerClassifier, load
 from tests.nlp import tiny
 
 
@@ -59,18 +59,18 @@ def test_torch_reads_the_files_like_onnxruntime(tiny_model: Path) -> None:
     assert max(changed(by_torch, on_cpu, tiny.TEXTS).values()) <= 0.2
 
 
-def test_one_input_that_grows_large_does_not_coarsen_the_others(tmp_path: Path) -> None:
+def test_one_input_that_grows_large_does_not_coarsen_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network = tiny.network()
     with torch.no_grad():
         for layer in network.encoder.encoder.layer:
             layer.intermediate.dense.bias[7] = 60.0
     exact = in_float32(network, tiny.tokenizer(), tiny.manifest())
     export(network, tiny.tokenizer(), tiny.manifest(), tmp_path / "damped", tiny.TEXTS)
-    damped = load(tmp_path / "damped", device="cpu")
-    (tmp_path / "plain.onnx").write_bytes(build(network, {}).SerializeToString())
-    plain = TransformerClassifier(
-        tiny.manifest(), damped._tokenizer, _cpu_reader(tmp_path / "plain.onnx"), tokens_at_once=64
-    )
+    monkeypatch.setattr(graph, "WORTH_DAMPING", 0.0)
+    export(network, tiny.tokenizer(), tiny.manifest(), tmp_path / "plain", tiny.TEXTS)
+    damped, plain = (load(tmp_path / name, device="cpu") for name in ("damped", "plain"))
     assert distance(damped, exact) < 0.5 * distance(plain, exact)
 
 
@@ -82,22 +82,6 @@ def test_damped_weights_come_back_from_the_file(tmp_path: Path) -> None:
     back = read_network(tmp_path / "mentions.onnx").encoder.encoder.layer[0].output.dense.weight
     own = network.encoder.encoder.layer[0].output.dense.weight
     assert (back - own).norm() < 0.2 * own.norm()
-
-
-def test_damping_leaves_what_is_usual_alone() -> None:
-    largest = np.ones(200, dtype=np.float32)
-    largest[3] = 50
-    factors = damping(largest)
-    assert factors[3] == pytest.approx(1 / 50)
-    assert (np.delete(factors, 3) == 1).all()
-
-
-def test_quantising_is_off_by_at_most_half_a_step() -> None:
-    weight = np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)
-    weight[:, 4] = 0
-    whole, scale = quantised(weight)
-    assert np.abs(whole * scale - weight).max() <= scale.max() / 2 + 1e-6
-    assert (whole[:, 4] == 0).all()
 
 
 def test_a_model_that_is_too_large_to_ship_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

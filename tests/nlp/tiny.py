@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from index.models import ASPECTS
 from nlp.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -19,8 +18,7 @@ TEXTS = tuple(CHARACTERS[start : start + length] for length in (2, 7, 19) for st
 
 
 def manifest(**changes: object) -> Manifest:
-    known = {"version": "bert-tiny", "max_tokens": 32, "thresholds": dict.fromkeys(ASPECTS, 0.5)}
-    return Manifest.model_validate(known | changes)
+    return Manifest.model_validate({"version": "bert-tiny", "max_tokens": 32} | changes)
 
 
 @cache
