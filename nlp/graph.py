@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from nlp.heads import Floats
-from nlp.quantise import WORTH_DAMPING, Inputs, damping, quantised, rounded
+from nlp.quantise import LAYERS, WORTH_DAMPING, Inputs, damping, quantised, rounded
 
 if TYPE_CHECKING:
     from nlp.network import Network
@@ -52,7 +52,7 @@ class _Builder:
     def model(self) -> onnx.ModelProto:
         words = self._embeddings()
         for layer in range(self._config.num_hidden_layers):
-            words = self._layer(words, f"encoder.encoder.layer.{layer}")
+            words = self._layer(words, f"{LAYERS}{layer}")
         self._heads(words)
         graph = helper.make_graph(
             self._nodes,

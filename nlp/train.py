@@ -95,7 +95,6 @@ SMOOTHED = 0.08
 THIRD = Stage("third", lr=1.5e-4, n_epochs=1, seed=SEED + 3, dropout=0.1, share_swapped=0.5)
 PAIRED = Stage("paired", lr=1e-4, n_epochs=1, seed=SEED + 5, dropout=0.1, share_swapped=0.5, agreement=1.0)
 LAST = Stage("last", lr=8e-5, n_epochs=2, seed=SEED + 4, dropout=0.1, share_swapped=0.5, agreement=1.0)
-
 CLOSING = Stage("closing", lr=4e-5, n_epochs=1, seed=SEED + 6, dropout=0.1, share_swapped=0.5, agreement=1.0)
 
 N_NAMELESS = 33000
@@ -187,7 +186,7 @@ def read_data(folder: Path, extra: Path | None) -> Data:
     return Data(
         held=held,
         mentions=rest,
-        written=read_mentions(folder / "mentions" / "written.jsonl").scaled(WRITTEN_WEIGHT),
+        written=read_mentions(folder / "mentions" / "written.jsonl"),
         corpora=_capped(others),
         wide=_capped(others, times=WIDER),
         unlabelled=read_unlabelled(folder / "mentions" / "unlabelled.jsonl.gz", hand_read),
@@ -224,8 +223,9 @@ def _is_ours(base: str) -> bool:
 
 def train(data: Data, base: str, shop: Workshop) -> None:
     """All stages; the workshop then holds the weights to ship."""
-    own = joined(data.mentions, data.written)
-    weighted = joined(data.mentions.scaled(MENTIONS_WEIGHT), data.written)
+    written = data.written.scaled(WRITTEN_WEIGHT)
+    own = joined(data.mentions, written)
+    weighted = joined(data.mentions.scaled(MENTIONS_WEIGHT), written)
     if _is_ours(base):
         begin, teacher = shop.weights(), Path(base)
     else:
@@ -235,7 +235,7 @@ def train(data: Data, base: str, shop: Workshop) -> None:
     shop.run(THIRD, joined(wide, weighted.smoothed(SMOOTHED)))
     shop.run(PAIRED, joined(_naming_brands(wide), weighted.smoothed(SMOOTHED)))
     shop.run(LAST, own.smoothed(SMOOTHED))
-    shop.run(CLOSING, joined(data.mentions, data.written.scaled(1 / WRITTEN_WEIGHT)).smoothed(SMOOTHED))
+    shop.run(CLOSING, joined(data.mentions, data.written).smoothed(SMOOTHED))
     shop.average(LAST, CLOSING)
     torch.save(shop.network.state_dict(), shop.folder / "best.pt")
 

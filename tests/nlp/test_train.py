@@ -66,7 +66,6 @@ def test_a_text_that_people_read_is_learnt_once_and_by_their_label(
     assert main([*command, "--extra", str(extra), "--out", str(tmp_path / "out")]) == 0
 
     assert list(taught) == ["third", "paired", "last", "closing"]
-    for stage in ("third", "paired", "last"):
-        examples = taught[stage]
+    for examples in taught.values():
         (place,) = (place for place, given in enumerate(examples.texts) if given == text)
         assert INTENTS[int(examples.intent[place].argmax())] == "suggestion"

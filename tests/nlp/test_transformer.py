@@ -222,7 +222,7 @@ def test_reading_on_a_cpu_loads_neither_torch_nor_transformers(tiny_model: Path)
 
 def test_the_manifest_survives_being_written(tiny_model: Path) -> None:
     text = (tiny_model / "mentions.json").read_text(encoding="utf-8")
-    assert Manifest.model_validate_json(text).max_tokens == tiny.manifest().max_tokens
+    assert Manifest.model_validate_json(text).model_copy(update={"sha256": {}}) == tiny.manifest()
 
 
 def test_a_processor_without_vnni_reads_the_same(
