@@ -7,14 +7,16 @@ The recipe, stage by stage; each leaves a file in the work folder, so a run that
            evidence (nlp/reread.py)
   second   the corpora as they were reread, with the mentions
   final    the mentions alone, with several seeds, whose weights are averaged with those of the second
-  teacher  these averaged weights as int8 files; with the linear model they read more of the corpora
-  third    the weights of the broad stage again, on what the teacher read, with the mentions; dropout and doubt of every
-           label keep it from learning them by heart
+  teacher  these averaged weights as int8 files; with the linear model they read more of the corpora, and the extra rows
+           where their readers can be told from the truth
+  third    the weights of the broad stage again, on what the teacher read, with the mentions and the extra rows; dropout
+           and doubt of every label keep it from learning them by heart
   paired   the corpus rows that name a brand, some of the others and the mentions, every text read twice, the second
            time under other brand names: the two readings have to agree
   last     the mentions alone, in such pairs too
   closing  the same once more, more gently and with the written mentions at full weight: they are few, and what they
            teach of sarcasm and harm goes under where corrections are many; averaged with the last
+  again    from that average the same once more
 A model of ours as the base is the teacher, and is trained on from where it stands: what comes before falls away.
 Temperatures and the share of the linear model are found on mentions that no stage has seen, with a linear model that
 has not seen them either (linear.npz in the work folder); then int8 weights are written.
@@ -63,7 +65,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, Tensor]
 
-VERSION = "bert-2026.11.5"
+VERSION = "bert-2026.11.6"
 SEED = 20261126
 N_HELD_OUT = 1500
 """Mentions that no stage sees: figures while training, temperatures and shares come from them."""
@@ -97,6 +99,11 @@ PAIRED = Stage("paired", lr=1e-4, n_epochs=1, seed=SEED + 5, dropout=0.1, share_
 LAST = Stage("last", lr=8e-5, n_epochs=2, seed=SEED + 4, dropout=0.1, share_swapped=0.5, agreement=1.0)
 CLOSING = Stage("closing", lr=4e-5, n_epochs=1, seed=SEED + 6, dropout=0.1, share_swapped=0.5, agreement=1.0)
 
+AGAIN = Stage("again", lr=8e-5, n_epochs=1, seed=SEED + 7, dropout=0.1, share_swapped=0.5, agreement=1.0)
+
+N_READ_AGAIN = 500
+"""So many mentions read by the readers of the extra rows, too, tell how far to believe these."""
+
 N_NAMELESS = 33000
 """Corpus rows without a brand in the paired stage."""
 
@@ -110,12 +117,16 @@ FINAL = [Stage(f"final{n}", lr=5e-5, n_epochs=2, seed=SEED + 10 + n) for n in ra
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """held is for judging only; wide holds the corpora and more of them; both holds the rows that our guide and a
-    corpus labelled, ours first.
+    """held is for judging only; extra holds what others labelled by our guide; wide holds the corpora and more of them.
+
+    both holds the rows that our guide and a corpus labelled, ours first; read_again the mentions that stand in extra's
+    file too, as we read them and as its readers did.
     """
 
     held: Examples
     mentions: Examples
+    extra: Examples
+    read_again: tuple[Examples, Examples]
     written: Examples
     corpora: Examples
     wide: Examples
@@ -162,7 +173,7 @@ class Workshop:
     def once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
         """What `make` gives, kept in the work folder: reading the corpora takes long."""
         if not (self.folder / name).exists():
-            self.say(f"{name}: 按标注规范重读公开语料 …")
+            self.say(f"{name}: 按标注规范重读 …")
             torch.save(make(), self.folder / name)
         found: Tensor = self._left(name)
         return found
@@ -176,22 +187,29 @@ def read_data(folder: Path, extra: Path | None) -> Data:
     mentions = read_mentions(folder / "mentions" / "train.jsonl")
     order = np.random.default_rng(SEED).permutation(len(mentions))
     held, rest = mentions.take(order[:N_HELD_OUT]), mentions.take(order[N_HELD_OUT:])
-    if extra is not None:
-        rest = joined(rest, read_mentions(extra))
-    corpora = read_corpora(folder / "corpora" / "train.jsonl.gz")
-    place_of = {text: place for place, text in enumerate(corpora.texts)}
-    twice = [(row, place_of[text]) for row, text in enumerate(rest.texts) if text in place_of]
     hand_read = set(mentions.texts)
+    others_read = rest.take([]) if extra is None else read_mentions(extra)
+    new = others_read.without(hand_read)
+    corpora = read_corpora(folder / "corpora" / "train.jsonl.gz")
     others = corpora.without(hand_read)
     return Data(
         held=held,
         mentions=rest,
+        extra=new,
+        read_again=_in_both(rest, others_read),
         written=read_mentions(folder / "mentions" / "written.jsonl"),
         corpora=_capped(others),
         wide=_capped(others, times=WIDER),
         unlabelled=read_unlabelled(folder / "mentions" / "unlabelled.jsonl.gz", hand_read),
-        both=(rest.take([row for row, _ in twice]), corpora.take([place for _, place in twice])),
+        both=_in_both(joined(rest, new), corpora),
     )
+
+
+def _in_both(ours: Examples, theirs: Examples) -> tuple[Examples, Examples]:
+    """The rows whose text stands in both, as each has them, in the same order."""
+    place_of = {text: place for place, text in enumerate(theirs.texts)}
+    twice = [(row, place_of[text]) for row, text in enumerate(ours.texts) if text in place_of]
+    return ours.take([row for row, _ in twice]), theirs.take([place for _, place in twice])
 
 
 def _capped(corpora: Examples, *, times: int = 1) -> Examples:
@@ -223,25 +241,35 @@ def _is_ours(base: str) -> bool:
 
 def train(data: Data, base: str, shop: Workshop) -> None:
     """All stages; the workshop then holds the weights to ship."""
-    written = data.written.scaled(WRITTEN_WEIGHT)
-    own = joined(data.mentions, written)
-    weighted = joined(data.mentions.scaled(MENTIONS_WEIGHT), written)
     if _is_ours(base):
         begin, teacher = shop.weights(), Path(base)
     else:
-        begin, teacher = _teach(data, shop, own, weighted)
-    wide = _reread(data, data.wide, _by_teacher(shop, teacher, data.wide.texts))
+        begin, teacher = _teach(data, shop)
+    wide = _reread(data, data.wide, _by_teacher(shop, teacher, data.wide.texts, "wide.pt")).without(
+        set(data.extra.texts)
+    )
+    written = data.written.smoothed(SMOOTHED)
+    light = written.scaled(WRITTEN_WEIGHT)
+    own = joined(data.mentions.smoothed(SMOOTHED), _believed(data, shop, teacher))
+    weighted = joined(own.scaled(MENTIONS_WEIGHT), light)
     shop.network.load_state_dict(begin)
-    shop.run(THIRD, joined(wide, weighted.smoothed(SMOOTHED)))
-    shop.run(PAIRED, joined(_naming_brands(wide), weighted.smoothed(SMOOTHED)))
-    shop.run(LAST, own.smoothed(SMOOTHED))
-    shop.run(CLOSING, joined(data.mentions, data.written).smoothed(SMOOTHED))
+    shop.run(THIRD, joined(wide, weighted))
+    shop.run(PAIRED, joined(_naming_brands(wide), weighted))
+    shop.run(LAST, joined(own, light))
+    shop.run(CLOSING, joined(own, written))
     shop.average(LAST, CLOSING)
+    shop.run(AGAIN, joined(own, written))
     torch.save(shop.network.state_dict(), shop.folder / "best.pt")
 
 
-def _teach(data: Data, shop: Workshop, own: Examples, weighted: Examples) -> tuple[Weights, Path]:
-    """The stages up to the teacher; returns the weights after the first of them, and where the teacher lies."""
+def _teach(data: Data, shop: Workshop) -> tuple[Weights, Path]:
+    """The stages up to the teacher; returns the weights after the first of them, and where the teacher lies.
+
+    None of them sees the extra rows: what the teacher says of these is its own word.
+    """
+    written = data.written.scaled(WRITTEN_WEIGHT)
+    own = joined(data.mentions, written)
+    weighted = joined(data.mentions.scaled(MENTIONS_WEIGHT), written)
     shop.run(BROAD, joined(data.corpora.scaled(CORPORA_WEIGHT), weighted))
     after_broad = shop.weights()
     shop.run(FIRST, own)
@@ -261,8 +289,19 @@ def _teach(data: Data, shop: Workshop, own: Examples, weighted: Examples) -> tup
 
 
 def _reread(data: Data, corpora: Examples, heads: Mapping[str, Floats]) -> Examples:
-    """The corpora by our guide, less the texts that people have read by it."""
-    return reread(corpora, heads, data.both).scaled(CORPORA_WEIGHT).without(set(data.mentions.texts))
+    """The corpora by our guide."""
+    return reread(corpora, heads, data.both).scaled(CORPORA_WEIGHT)
+
+
+def _believed(data: Data, shop: Workshop, teacher: Path) -> Examples:
+    """The extra rows, with the doubt that their readers deserve.
+
+    How often these differ from the truth is counted on the mentions that they read too; what they say is then evidence
+    beside the teacher's word, as that of a corpus is. If they read too few, they are believed like the mentions.
+    """
+    if len(data.read_again[0]) < N_READ_AGAIN:
+        return data.extra.smoothed(SMOOTHED)
+    return reread(data.extra, _by_teacher(shop, teacher, data.extra.texts, "extra.pt"), data.read_again)
 
 
 def _naming_brands(corpora: Examples) -> Examples:
@@ -302,10 +341,10 @@ def _by_network(shop: Workshop, texts: list[str]) -> dict[str, Floats]:
     return heads
 
 
-def _by_teacher(shop: Workshop, folder: Path, texts: list[str]) -> dict[str, Floats]:
+def _by_teacher(shop: Workshop, folder: Path, texts: list[str], kept: str) -> dict[str, Floats]:
     """The same of the teacher, whose files say how it and the linear model read together."""
     teacher = load_transformer(folder, linear=shop.linear)
-    logits = shop.once("wide.pt", lambda: torch.from_numpy(teacher.logits(texts))).numpy()
+    logits = shop.once(kept, lambda: torch.from_numpy(teacher.logits(texts))).numpy()
     polarity = logits[:, SLICES["polarity"]].reshape(-1, len(ASPECTS), len(SENTIMENTS))
     return evidence(teacher.probabilities_of(logits, texts)) | {"polarity": polarity}
 

@@ -6,13 +6,14 @@ import gzip
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nlp import train as training
 from nlp.clean import for_model
 from nlp.examples import Examples
-from nlp.heads import INTENTS
+from nlp.heads import INTENTS, Floats
 from nlp.learn import Stage
 from nlp.linear import load as load_linear
 from nlp.train import main
@@ -53,19 +54,51 @@ def test_a_text_that_people_read_is_learnt_once_and_by_their_label(
 ) -> None:
     with gzip.open(data / "corpora" / "train.jsonl.gz", "rt", encoding="utf-8") as file:
         text = for_model(json.loads(next(file))["t"])
-    row = {"id": "x", "text": text, "intent": "suggestion", "sentiment": "neutral", "severity": 0, "aspects": []}
-    extra = tmp_path / "extra.jsonl"
-    extra.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    row = {"text": text, "intent": "suggestion", "sentiment": "neutral", "severity": 0, "aspects": []}
+    taught = _taught(data, tiny_model, tmp_path, monkeypatch, extra=[row])
+
+    assert list(taught) == ["third", "paired", "last", "closing", "again"]
+    for examples in taught.values():
+        assert INTENTS[int(_intent_of(text, examples).argmax())] == "suggestion"
+
+
+def test_readers_of_extra_rows_are_believed_as_far_as_they_read_mentions_rightly(
+    data: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "N_READ_AGAIN", 50)
+    mentions = [json.loads(line) for line in (data / "mentions" / "train.jsonl").read_text("utf-8").splitlines()]
+    # These readers take every complaint for something else, and are right otherwise.
+    read_again = [{**row, "intent": "other" if row["intent"] == "complaint" else row["intent"]} for row in mentions]
+    new = [{**mentions[0], "text": f"全新的{intent}", "intent": intent} for intent in ("praise", "other")]
+    taught = _taught(data, tiny_model, tmp_path, monkeypatch, extra=[*read_again, *new])
+
+    praise, other = (_intent_of(f"全新的{intent}", taught["last"]) for intent in ("praise", "other"))
+    assert praise[INTENTS.index("praise")] > 0.8
+    assert other[INTENTS.index("other")] < 0.8
+    assert other[INTENTS.index("complaint")] > 0.1
+    ours = {for_model(row["text"]): row["intent"] for row in mentions}
+    learnt = zip(taught["last"].texts, taught["last"].intent, strict=True)
+    assert all(INTENTS[int(intent.argmax())] == ours[text] for text, intent in learnt if text in ours)
+
+
+def _taught(
+    data: Path, base: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, *, extra: list[dict[str, Any]]
+) -> dict[str, Examples]:
+    """By stage what the recipe teaches, with these extra rows; nothing is learnt."""
     taught: dict[str, Examples] = {}
 
     def note(_network: object, _tokenizer: object, examples: Examples, stage: Stage, *_: object) -> None:
         taught[stage.name] = examples
 
     monkeypatch.setattr(training, "learn", note)
-    command = ["--data", str(data), "--base", str(tiny_model), "--work", str(tmp_path / "work")]
-    assert main([*command, "--extra", str(extra), "--out", str(tmp_path / "out")]) == 0
+    file = folder / "extra.jsonl"
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in extra), encoding="utf-8")
+    command = ["--data", str(data), "--base", str(base), "--work", str(folder / "work")]
+    assert main([*command, "--extra", str(file), "--out", str(folder / "out")]) == 0
+    return taught
 
-    assert list(taught) == ["third", "paired", "last", "closing"]
-    for examples in taught.values():
-        (place,) = (place for place, given in enumerate(examples.texts) if given == text)
-        assert INTENTS[int(examples.intent[place].argmax())] == "suggestion"
+
+def _intent_of(text: str, examples: Examples) -> Floats:
+    (place,) = (place for place, given in enumerate(examples.texts) if given == text)
+    intent: Floats = examples.intent[place]
+    return intent
