@@ -8,12 +8,12 @@ The recipe, stage by stage; each leaves a file in the work folder, so a run that
   second   the corpora as they were reread, with the mentions
   final    the mentions alone, with several seeds, whose weights are averaged with those of the second
   teacher  these averaged weights as int8 files; with the linear model they read more of the corpora, and the extra rows
-           where their readers can be told from the truth
+           if it can be counted how often the readers of these err
   third    the weights of the broad stage again, on what the teacher read, with the mentions and the extra rows; dropout
            and doubt of every label keep it from learning them by heart
   paired   the corpus rows that name a brand, some of the others and the mentions, every text read twice, the second
            time under other brand names: the two readings have to agree
-  last     the mentions alone, in such pairs too
+  last     the mentions and the extra rows alone, in such pairs too
   closing  the same once more, more gently and with the written mentions at full weight: they are few, and what they
            teach of sarcasm and harm goes under where corrections are many; averaged with the last
   again    from that average the same once more
@@ -98,7 +98,6 @@ THIRD = Stage("third", lr=1.5e-4, n_epochs=1, seed=SEED + 3, dropout=0.1, share_
 PAIRED = Stage("paired", lr=1e-4, n_epochs=1, seed=SEED + 5, dropout=0.1, share_swapped=0.5, agreement=1.0)
 LAST = Stage("last", lr=8e-5, n_epochs=2, seed=SEED + 4, dropout=0.1, share_swapped=0.5, agreement=1.0)
 CLOSING = Stage("closing", lr=4e-5, n_epochs=1, seed=SEED + 6, dropout=0.1, share_swapped=0.5, agreement=1.0)
-
 AGAIN = Stage("again", lr=8e-5, n_epochs=1, seed=SEED + 7, dropout=0.1, share_swapped=0.5, agreement=1.0)
 
 N_READ_AGAIN = 500
@@ -245,9 +244,8 @@ def train(data: Data, base: str, shop: Workshop) -> None:
         begin, teacher = shop.weights(), Path(base)
     else:
         begin, teacher = _teach(data, shop)
-    wide = _reread(data, data.wide, _by_teacher(shop, teacher, data.wide.texts, "wide.pt")).without(
-        set(data.extra.texts)
-    )
+    wide = _reread(data, data.wide, _by_teacher(shop, teacher, data.wide.texts, "wide.pt"))
+    wide = wide.without(set(data.extra.texts))
     written = data.written.smoothed(SMOOTHED)
     light = written.scaled(WRITTEN_WEIGHT)
     own = joined(data.mentions.smoothed(SMOOTHED), _believed(data, shop, teacher))
