@@ -407,7 +407,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True, help="中间结果目录; 中断后重新运行即从这里继续")
     parser.add_argument("--out", type=Path, default=SHIPPED, help="写到哪个目录 (默认 nlp/model)")
     parser.add_argument("--curve", action="store_true", help="只画学习曲线: 仅用手工标注, 行数逐次增加")
-    parser.add_argument("--extra", type=Path, help="人工改正的标注 (manage.py export labels 的输出)")
+    parser.add_argument(
+        "--extra",
+        type=Path,
+        help="人工改正的标注 (manage.py export labels 的输出) 或更多标注行; train.jsonl 里已有的提及不再学一遍, "
+        f"满 {N_READ_AGAIN} 条时用来衡量这些标注者有多可信",
+    )
     given = parser.parse_args(arguments)
     began = time.monotonic()
 

@@ -170,13 +170,14 @@ def train(
 ) -> Weights:
     """Weights from DIR/mentions/train.jsonl, written.jsonl and DIR/corpora/train.jsonl.gz; the same every time.
 
-    extra: more rows that people labelled. without: texts that it must not see, as nlp.clean.for_model gives them.
+    extra: more rows that people labelled, without those that stand in train.jsonl. without: texts that it must not see,
+    as nlp.clean.for_model gives them.
     """
     say("读取数据 …")
     mentions = _joined(_but(read_mentions(data / "mentions" / "train.jsonl"), without), wordless())
     n_from_data = len(mentions.texts)
     if extra is not None:
-        mentions = _joined(mentions, _but(read_mentions(extra), without))
+        mentions = _joined(mentions, _but(read_mentions(extra), without | set(mentions.texts)))
     written = read_mentions(data / "mentions" / "written.jsonl")
     corpora = read_corpora(data / "corpora" / "train.jsonl.gz", set(mentions.texts) | without)
     say(
@@ -332,7 +333,9 @@ def _document_counts(texts: Sequence[str]) -> Ints:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m nlp.train_linear", description="训练线性模型")
     parser.add_argument("--data", type=Path, required=True, help="含有 mentions/ 和 corpora/ 的目录")
-    parser.add_argument("--extra", type=Path, help="人工改正的标注 (manage.py export labels 的输出)")
+    parser.add_argument(
+        "--extra", type=Path, help="人工改正的标注 (manage.py export labels 的输出); train.jsonl 里已有的略过"
+    )
     parser.add_argument("--out", type=Path, default=FILE, help=f"写到哪里 (默认 {FILE.name})")
     given = parser.parse_args(arguments)
     began = time.monotonic()

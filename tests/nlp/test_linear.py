@@ -122,6 +122,21 @@ def test_it_learns_from_corrections_too_and_nothing_from_a_head_that_nobody_judg
     assert label.sentiment == "negative"
 
 
+def test_a_mention_that_stands_in_the_corrections_too_is_learnt_once_and_as_it_was_read_one_by_one(
+    training_data: Path, model_file: Path, tmp_path: Path
+) -> None:
+    rows = (training_data / "mentions" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    corrections, found = tmp_path / "corrections.jsonl", tmp_path / "linear.npz"
+    corrections.write_text(
+        "\n".join(json.dumps({**json.loads(row), "sentiment": "neutral"}, ensure_ascii=False) for row in rows[::2]),
+        encoding="utf-8",
+    )
+
+    assert main(["--data", str(training_data), "--extra", str(corrections), "--out", str(found)]) == 0
+
+    assert found.read_bytes() == model_file.read_bytes()
+
+
 def test_training_without_data_says_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", str(tmp_path), "--out", str(tmp_path / "x.npz")]) == 1
     assert "train.jsonl" in capsys.readouterr().err
