@@ -12,7 +12,6 @@ import structlog
 from index.models import CORRECTED, Aspect, Labels, LogEntry, Mention, MentionEdit, Reviewed
 from index.store import Between, Store
 from nlp.classifier import Classifier, NlpError
-from nlp.clean import own_words
 from nlp.copies import whole_text
 from nlp.load import Loaded, fingerprint, load_classifier
 from nlp.pii import mask
@@ -82,9 +81,9 @@ class Rereading:
 
 
 def words_to_read(mention: Mention) -> str:
-    """The writer's own words: a comment carries its thread's title but does not say it, and what a forward drags
-    along was said by somebody else."""
-    return own_words(mention.text if mention.kind == "comment" else whole_text(mention))
+    """What the writer published. A comment carries its thread's title but does not say it. A forward is read with what
+    it forwards, as the training rows are: "我不信//@…" or "心真大//@…" say nothing or the opposite alone."""
+    return mention.text if mention.kind == "comment" else whole_text(mention)
 
 
 def read_mentions(classifier: Classifier, mentions: Sequence[Mention]) -> list[Mention]:

@@ -419,14 +419,14 @@ def test_reposts_are_folded_over_batches_and_runs(service: jobs.Service) -> None
     }
 
 
-def test_a_forward_is_read_by_its_own_words(service: jobs.Service) -> None:
-    chain = "//@某人:千万别买山岚咖啡，喝完上吐下泻，人在急诊，打客服电话没人接"
-    own, bare = (a_mention(words + chain, topics=()) for words in ("姐妹你现在好点没", ""))
-    spooled(service, [own, bare])
+def test_a_forward_is_read_with_what_it_forwards(service: jobs.Service) -> None:
+    chain = "//@某人:他们家的咖啡喝完拉肚子一整夜，门店说和他们没关系，电话也没人接"
+    forward, alone = (a_mention(f"山岚咖啡还在宣传新品，心真大{more}", topics=()) for more in (chain, ""))
+    spooled(service, [forward, alone])
     jobs.ingest_spool(service)
-    stored = service.store.mentions([own.id, bare.id])
-    assert stored[own.id].intent != Intent.COMPLAINT
-    assert stored[bare.id].intent == Intent.COMPLAINT
+    stored = service.store.mentions([forward.id, alone.id])
+    assert (stored[forward.id].sentiment, stored[forward.id].intent) == (Sentiment.NEGATIVE, Intent.COMPLAINT)
+    assert stored[alone.id].intent != Intent.COMPLAINT
 
 
 def test_two_people_who_say_a_few_same_words_are_not_folded(service: jobs.Service) -> None:
