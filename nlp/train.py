@@ -59,6 +59,7 @@ from nlp.torch_reader import read_network
 from nlp.train_linear import train as train_linear
 from nlp.transformer import load as load_transformer
 from nlp.transformer import read_tokenizer
+from nlp.workfolder import claim
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -67,6 +68,9 @@ Weights = dict[str, Tensor]
 
 VERSION = "bert-2026.11.6"
 SEED = 20261126
+MENTIONS, WRITTEN, UNLABELLED, CORPORA = READ_FROM = (
+    "mentions/train.jsonl", "mentions/written.jsonl", "mentions/unlabelled.jsonl.gz", "corpora/train.jsonl.gz",
+)  # fmt: skip
 N_HELD_OUT = 1500
 """Mentions that no stage sees: figures while training, temperatures and shares come from them."""
 
@@ -183,25 +187,32 @@ class Workshop:
 
 
 def read_data(folder: Path, extra: Path | None) -> Data:
-    mentions = read_mentions(folder / "mentions" / "train.jsonl")
+    mentions = read_mentions(folder / MENTIONS)
     order = np.random.default_rng(SEED).permutation(len(mentions))
     held, rest = mentions.take(order[:N_HELD_OUT]), mentions.take(order[N_HELD_OUT:])
     hand_read = set(mentions.texts)
     others_read = rest.take([]) if extra is None else read_mentions(extra)
     new = others_read.without(hand_read)
-    corpora = read_corpora(folder / "corpora" / "train.jsonl.gz")
+    corpora = read_corpora(folder / CORPORA)
     others = corpora.without(hand_read)
     return Data(
         held=held,
         mentions=rest,
         extra=new,
         read_again=_in_both(rest, others_read),
-        written=read_mentions(folder / "mentions" / "written.jsonl"),
+        written=read_mentions(folder / WRITTEN),
         corpora=_capped(others),
         wide=_capped(others, times=WIDER),
-        unlabelled=read_unlabelled(folder / "mentions" / "unlabelled.jsonl.gz", hand_read),
+        unlabelled=read_unlabelled(folder / UNLABELLED, hand_read),
         both=_in_both(joined(rest, new), corpora),
     )
+
+
+def _made_of(folder: Path, base: str, extra: Path | None) -> dict[str, Path | None]:
+    """What the stages are learnt from; a base by name is known by its name alone."""
+    files: dict[str, Path | None] = {name: folder / name for name in READ_FROM}
+    weights = Path(base) / WEIGHTS if _is_ours(base) else Path(base)
+    return files | {"--extra": extra, "--base": weights if weights.is_file() else None}
 
 
 def _in_both(ours: Examples, theirs: Examples) -> tuple[Examples, Examples]:
@@ -423,6 +434,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given.work.mkdir(parents=True, exist_ok=True)
     try:
         data = read_data(given.data, given.extra)
+        claim(given.work, _made_of(given.data, given.base, given.extra))
         shop = open_workshop(data, given.base, given.data, given.work, say, extra=given.extra)
         if given.curve:
             learning_curve(data, shop, given.base)

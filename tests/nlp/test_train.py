@@ -49,6 +49,21 @@ def test_a_model_of_ours_is_trained_on_and_taken_up_again(
     assert weights[0] == weights[1]
 
 
+def test_what_was_begun_with_other_rows_is_not_taken_up(
+    data: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"text": "好喝吗", "intent": "question", "sentiment": "neutral", "severity": 0, "aspects": []}
+    _taught(data, tiny_model, tmp_path, monkeypatch, extra=[row])
+    command = ["--data", str(data), "--base", str(tiny_model), "--work", str(tmp_path / "work")]
+
+    assert main([*command, "--out", str(tmp_path / "other")]) == 1
+
+    said = capsys.readouterr().err
+    assert "--extra" in said
+    assert "mentions/train.jsonl" not in said
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_text_that_people_read_is_learnt_once_and_by_their_label(
     data: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,39 @@
+"""Which data a work folder of training is of: its stages are taken up by name, so those of other rows must not be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from nlp.classifier import NlpError
+
+FILE = "made-of.json"
+
+
+def claim(folder: Path, made_of: Mapping[str, Path | None]) -> None:
+    """Notes in `folder` what is learnt there: by name a file, or None where there is none; raises NlpError if what was
+    begun there is of others."""
+    wanted = {name: _digest(file) for name, file in made_of.items() if file is not None}
+    record = folder / FILE
+    if not record.exists():
+        record.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        return
+    try:
+        begun = json.loads(record.read_text(encoding="utf-8"))
+        differ = [name for name in made_of if begun.get(name) != wanted.get(name)]
+    except (OSError, ValueError, AttributeError) as e:
+        raise NlpError(f"{record} 读不了 ({e}); 请换一个 --work") from e
+    if differ:
+        raise NlpError(
+            f"{folder} 里已有用另一份 {', '.join(differ)} 训练的阶段, 不能接着用; 请换一个 --work, 或先清空它"
+        )
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as e:
+        raise NlpError(f"{file} 读不了: {e}") from e
