@@ -46,7 +46,8 @@ def load_classifier(settings: Settings) -> Loaded:
 
 
 def fingerprint(settings: Settings) -> str:
-    """Names, sizes and times of the files of all models: while it stays, loading again gives the same."""
+    """Which files of all models are there: while it stays, loading again gives the same. ctime tells of what keeps size
+    and mtime: other rights, or a copy that took the times along."""
     seen = []
     for folder in (_home(settings), SHIPPED):
         for name in (*TRANSFORMER, LINEAR):
@@ -54,7 +55,7 @@ def fingerprint(settings: Settings) -> str:
                 stat = (folder / name).stat()
             except OSError:
                 continue
-            seen.append(f"{folder / name}:{stat.st_size}:{stat.st_mtime_ns}")
+            seen.append(f"{folder / name}:{stat.st_ino}:{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}")
     return "\n".join(seen)
 
 

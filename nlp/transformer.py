@@ -220,17 +220,21 @@ def _cpu_reader(file: Path) -> Reader:
 
 
 def _gpu_reader(file: Path, device: str) -> Reader | None:
-    """None where torch sees no GPU and none was insisted on."""
-    import torch
+    """None where no GPU can be used and none was insisted on."""
+    try:
+        import torch
 
-    if torch.cuda.is_available():
-        from nlp.torch_reader import read_network, reader
+        if torch.cuda.is_available():
+            from nlp.torch_reader import read_network, reader
 
-        return reader(read_network(file), "cuda")
+            return reader(read_network(file), "cuda")
+        reason = "torch 看不到显卡; 请安装 CUDA 版 torch 与驱动"
+    except ImportError as e:
+        reason = f"没有安装 {e.name}; 请安装 CUDA 版 torch, 以及 transformers 和 onnx"
+    except RuntimeError as e:  # what torch raises where the memory of a GPU is full or its driver too old
+        reason = f"模型放不到显卡上 ({e}); 请腾出显存或更新驱动"
     if device == "cuda":
-        raise NlpError(
-            '[nlp] device = "cuda", 但 torch 看不到显卡; 请安装 CUDA 版 torch 与驱动, 或改为 device = "auto"'
-        )
+        raise NlpError(f'[nlp] device = "cuda", 但{reason}, 或改为 device = "auto"')
     return None
 
 

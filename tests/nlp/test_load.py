@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from nlp import load as loading
 from nlp import manifest as manifests
+from nlp import transformer
 from nlp.classifier import NlpError
 from nlp.linear import FILE
 from nlp.load import fingerprint, load_classifier
@@ -148,6 +150,39 @@ def test_a_gpu_that_is_asked_for_and_missing_is_said(shipped: Path, settings: Se
     assert loaded.classifier.version.startswith("linear-")
     assert loaded.fallback_reason is not None
     assert "显卡" in loaded.fallback_reason
+
+
+@pytest.mark.parametrize(("device", "reads"), [("cuda", "linear-"), ("auto", "bert-tiny")])
+def test_without_torch_a_gpu_is_not_used_and_that_is_said_where_it_was_asked_for(
+    shipped: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    device: Literal["auto", "cuda"],
+    reads: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setattr(transformer, "_has_cuda_driver", lambda: True)
+    loaded = load_classifier(settings.model_copy(update={"nlp": NlpSettings(device=device)}))
+    assert loaded.classifier.version.startswith(reads)
+    assert ("没有安装 torch" in (loaded.fallback_reason or "")) == (device == "cuda")
+
+
+def test_a_file_that_may_be_read_again_changes_the_fingerprint(shipped: Path, settings: Settings) -> None:
+    file = shipped / "mentions.onnx"
+    file.chmod(0o000)
+    before = fingerprint(settings)
+    file.chmod(0o644)
+    assert fingerprint(settings) != before
+
+
+def test_a_file_put_back_with_its_size_and_time_changes_the_fingerprint(
+    shipped: Path, settings: Settings, tmp_path: Path
+) -> None:
+    file, copy = shipped / "mentions.onnx", tmp_path / "copy"
+    shutil.copy2(file, copy)
+    before = fingerprint(settings)
+    shutil.copy2(copy, file)
+    assert fingerprint(settings) != before
 
 
 def test_the_fingerprint_changes_with_the_files_and_only_then(shipped: Path, settings: Settings) -> None:
