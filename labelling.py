@@ -113,7 +113,7 @@ def keep_labels(store: Store, mentions: Sequence[Mention]) -> None:
 def keep_what_was_judged(store: Store, mentions: Sequence[Mention]) -> None:
     """Before other labels take their place: what the model had said of the reviewed ones, where it is not kept yet."""
     missing = [
-        Reviewed(id=mention.id, at=mention.review.at, labels=mention.labels)
+        Reviewed(id=mention.id, at=mention.review.at, labels=mention.labels, words=mention.words)
         for mention in mentions
         if mention.review is not None and store.get(Reviewed, mention.id) is None
     ]
@@ -124,7 +124,8 @@ def keep_what_was_judged(store: Store, mentions: Sequence[Mention]) -> None:
 def training_rows(store: Store, *, since: datetime | None) -> Iterator[dict[str, Any]]:
     """One row a reviewed mention in the order of (time of the review, id): people's words as truth, the model's beside.
 
-    A head that nobody judged is None. Texts are masked once more: the rules for that may be newer than the text.
+    A head that nobody judged is None, and what was judged before its author edited it is left out: people said it of
+    other words. Texts are masked once more: the rules for that may be newer than the text.
     """
     kept = store.find(Reviewed, {"at": Between(ge=since)} if since else None, order_by="at")
     known = {record.id: record for record in kept}
@@ -137,8 +138,11 @@ def training_rows(store: Store, *, since: datetime | None) -> Iterator[dict[str,
         there = store.mentions(some)
         for mention_id in some:
             mention = there.get(mention_id)
-            if mention is not None and mention.review is not None:
-                yield training_row(mention, known.get(mention_id) or store.get(Reviewed, mention_id))
+            if mention is None or mention.review is None:
+                continue
+            record = known.get(mention_id) or store.get(Reviewed, mention_id)
+            if record is None or record.is_about(mention):
+                yield training_row(mention, record)
 
 
 def _reviewed_at(store: Store, ids: Sequence[str], since: datetime | None) -> Iterator[tuple[str, datetime]]:

@@ -22,6 +22,7 @@ from index.models import (
     Alert,
     Aspect,
     Intent,
+    Labels,
     Link,
     LogEntry,
     Mention,
@@ -61,33 +62,45 @@ class Done:
 def correct(viewer: Viewer, mention_id: str, head: str, value: Any) -> Done:
     """A person's word on one head (sentiment, intent, severity, aspects) of a mention."""
     mention = seen_mention(viewer, mention_id, EVERYBODY)
-    kept = mention.review.model_dump() if mention.review else {}
-    review = Review(**{**kept, "reviewer": viewer.name, "at": context.clock(), head: value})
-    _keep_review(viewer, mention, review)
-    return Done(f"已更正为{_said(head, value)}", (restore_review, mention_id, mention.review))
+    return _judged(viewer, mention, {head: value}, f"已更正为{_said(head, value)}")
 
 
-def confirm(viewer: Viewer, mention_id: str) -> Done:
-    """The model is right about every head that no person has judged yet."""
+def confirm(viewer: Viewer, mention_id: str, seen: Labels | None) -> Done:
+    """The model is right about every head that no person has judged yet. seen: what the page showed of its word."""
     mention = seen_mention(viewer, mention_id, EVERYBODY)
-    read, kept = mention.labels, mention.review.model_dump() if mention.review else {}
+    read, kept = mention.labels, standing_review(mention)
     if read is None:
         raise ActionError("模型还没有读到这一条, 请直接选择标注")
-    open_heads = [head for head in HEADS if kept.get(head) is None]
+    open_heads = [head for head in HEADS if getattr(kept, head, None) is None]
     if not open_heads:
         raise ActionError("这一条的标注都已由人判定")
+    if read != seen:
+        raise ActionError("模型刚刚重读了这一条, 标注可能变了, 没有确认; 请再看一眼")
     confirmed = {head: getattr(read, head) for head in open_heads}
     if "aspects" in confirmed:  # without the model's probabilities: a person is not 60 % sure
         confirmed["aspects"] = tuple(Aspect(name=each.name, polarity=each.polarity) for each in read.aspects)
-    review = Review(**{**kept, "reviewer": viewer.name, "at": context.clock(), **confirmed})
-    _keep_review(viewer, mention, review)
-    return Done("已确认标注无误", (restore_review, mention_id, mention.review))
+    return _judged(viewer, mention, confirmed, "已确认标注无误")
 
 
-def _keep_review(viewer: Viewer, mention: Mention, review: Review) -> None:
+def _judged(viewer: Viewer, mention: Mention, said: Mapping[str, Any], text: str) -> Done:
+    review = reviewed_by(viewer, standing_review(mention), said, context.clock())
     keep_what_was_said([mention], review.at)
     _edit(mention.id, MentionEdit(review=review))
     _log(viewer, CORRECTED, mention.id)
+    return Done(text, (restore_review, mention.id, review, mention.review))
+
+
+def reviewed_by(viewer: Viewer, kept: Review | None, said: Mapping[str, Any], now: datetime) -> Review:
+    """What people say of a mention once this person has spoken, too."""
+    return Review(**{**(kept.model_dump() if kept else {}), "reviewer": viewer.name, "at": now, **said})
+
+
+def standing_review(mention: Mention) -> Review | None:
+    """What people said of the mention as it is now: none once its author edited what they judged."""
+    if mention.review is None:
+        return None
+    record = context.store().get(Reviewed, mention.id)
+    return mention.review if record is None or record.is_about(mention) else None
 
 
 def keep_what_was_said(mentions: Sequence[Mention], now: datetime) -> None:
@@ -95,9 +108,9 @@ def keep_what_was_said(mentions: Sequence[Mention], now: datetime) -> None:
     A review that goes on keeps its beginning."""
     below = context.settings().nlp.review_below
     fresh = [
-        Reviewed(id=each.id, at=now, labels=each.labels, doubtful=bool(fitting.doubts(each, below)))
+        Reviewed(id=each.id, at=now, labels=each.labels, doubtful=bool(fitting.doubts(each, below)), words=each.words)
         for each in mentions
-        if each.review is None
+        if standing_review(each) is None
     ]
     try:
         context.store().put_all(fresh)
@@ -105,10 +118,12 @@ def keep_what_was_said(mentions: Sequence[Mention], now: datetime) -> None:
         raise ActionError(f"没有保存: {error}") from error
 
 
-def restore_review(viewer: Viewer, mention_id: str, review: Review | None) -> Done:
-    """Back to what people had said before (None: to the model's word)."""
-    seen_mention(viewer, mention_id, EVERYBODY)
-    _edit(mention_id, MentionEdit(review=review))
+def restore_review(viewer: Viewer, mention_id: str, made: Review, before: Review | None) -> Done:
+    """Take a correction back to what people had said before it (None: to the model's word), unless somebody has said
+    something else since."""
+    if seen_mention(viewer, mention_id, EVERYBODY).review != made:
+        raise ActionError("这一条已有新的更正, 保持不变")
+    _edit(mention_id, MentionEdit(review=before))
     return Done("已撤销更正")
 
 
@@ -139,7 +154,7 @@ def unhide(viewer: Viewer, mention_id: str) -> Done:
 def export_logged(viewer: Viewer, kind: str, n: int, what: str) -> Done:
     """Keep who took out how much; called before the file is handed over."""
     allow(viewer, EVERYBODY)
-    _log(viewer, "export", f"{kind} {n} 条: {what}")
+    _log(viewer, "export", f"{kind} {n} 条: {what}", failed="操作日志写不进去, 没有执行")
     return Done(f"已导出 {formats.number(n)} 条, 并记入操作日志")
 
 
@@ -265,12 +280,12 @@ def _link(viewer: Viewer, decide: Callable[..., Link], link_id: str) -> None:
     queries.forget()
 
 
-def _log(viewer: Viewer, action: str, note: str) -> None:
+def _log(viewer: Viewer, action: str, note: str, *, failed: str = "已保存, 但没能记入操作日志") -> None:
     entry = LogEntry(id=secrets.token_hex(12), at=context.clock(), actor=viewer.name, action=action, note=note[:500])
     try:
         context.store().put(entry)
     except StoreError as error:
-        raise ActionError(f"操作日志写不进去, 没有执行: {error}") from error
+        raise ActionError(f"{failed}: {error}") from error
 
 
 def _said(head: str, value: Any) -> str:

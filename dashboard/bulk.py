@@ -28,10 +28,10 @@ def correct(viewer: Viewer, ids: Ids, sentiment: Sentiment | None, intent: Inten
     reviews, before = {}, {}
     judged = []
     for mention in found:
-        if mention.review is not None and all(getattr(mention.review, name) == said[name] for name in said):
+        kept = actions.standing_review(mention)
+        if kept is not None and all(getattr(kept, name) == said[name] for name in said):
             continue
-        kept = mention.review.model_dump() if mention.review else {}
-        reviews[mention.id] = Review(**{**kept, "reviewer": viewer.name, "at": now, **said})
+        reviews[mention.id] = actions.reviewed_by(viewer, kept, said, now)
         before[mention.id] = mention.review
         judged.append(mention)
     actions.keep_what_was_said(judged, now)

@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import actions, casework, context, filters, formats, labels, markup, parts, queries
 from dashboard.filters import Filters
 from index.customers import persona_key
-from index.models import ASPECTS, Intent, LinkState, Mention, Role, Sentiment, Task
+from index.models import ASPECTS, Intent, Labels, LinkState, Mention, Role, Sentiment, Task
 from index.store import MentionQuery
 
 NOT_SAID = "未提到"
@@ -118,7 +118,7 @@ def _confirm(mention: Mention, following: str | None) -> None:
             icon=":material/done_all:",
             disabled=is_done or mention.labels is None,
             on_click=_do_confirm,
-            args=(mention.id, following),
+            args=(mention.id, mention.labels, following),
             help="把没有更正的标注记为人工确认, 计入一致率, 也用来训练模型。",
         )
         if following and review is not None:
@@ -132,8 +132,8 @@ def _confirm(mention: Mention, following: str | None) -> None:
             )
 
 
-def _do_confirm(mention_id: str, following: str | None) -> None:
-    parts.act(actions.confirm, mention_id)
+def _do_confirm(mention_id: str, seen: Labels | None, following: str | None) -> None:
+    parts.act(actions.confirm, mention_id, seen)
     done = st.session_state["said"][1] != "error"
     _open(following if done and following else mention_id)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self, cast
@@ -174,6 +175,11 @@ class Mention(Frozen):
         if self.labels is None:
             return None
         return min(self.labels.sentiment_probability, self.labels.intent_probability)
+
+    @property
+    def words(self) -> str:
+        """A digest of what it says; another one after its author edited it."""
+        return hashlib.blake2b(f"{self.title}\n{self.text}".encode(), digest_size=16).hexdigest()
 
     def _head(self, name: str) -> Any:
         said = getattr(self.review, name, None)
@@ -618,6 +624,12 @@ class Reviewed(Record):
     labels: Labels | None = None
     doubtful: bool | None = None
     """Whether it was in 待复核 then; None where that was not kept."""
+    words: str = ""
+    """Mention.words then; empty where that was not kept."""
+
+    def is_about(self, mention: Mention) -> bool:
+        """False once the author edited what was judged."""
+        return self.words in ("", mention.words)
 
 
 class Lease(Record):

@@ -395,6 +395,17 @@ def test_training_rows_come_in_the_order_of_their_reviews_and_only_those_since(m
 
 
 @pytest.mark.usefixtures("disk")
+def test_what_people_said_of_a_text_that_its_author_changed_is_no_training_row(make: Make) -> None:
+    store = make().store
+    mention = a_mention("喝完拉肚子，客服不理人", labels=OLD, review=a_review())
+    store.add_mentions([mention], now=NOW)
+    store.put(Reviewed(id=mention.id, at=NOW, labels=OLD, words=mention.words))
+    assert len(list(labelling.training_rows(store, since=None))) == 1
+    store.add_mentions([mention.model_copy(update={"text": "已解决，客服很负责", "labels": None})], now=NOW)
+    assert list(labelling.training_rows(store, since=None)) == []
+
+
+@pytest.mark.usefixtures("disk")
 def test_a_review_that_was_taken_back_is_no_training_row(make: Make) -> None:
     store = make().store
     mention = a_mention(labels=OLD)

@@ -20,6 +20,7 @@ from index.models import (
     Mention,
     MentionEdit,
     Mute,
+    Record,
     Reviewed,
     Role,
     Sentiment,
@@ -27,7 +28,7 @@ from index.models import (
     Task,
     TaskState,
 )
-from index.store import MentionQuery, Store
+from index.store import MentionQuery, Store, StoreUnavailable
 from tests.builders import a_mention, a_record
 from tests.dashboard.conftest import somebody
 
@@ -239,7 +240,7 @@ def test_every_export_stands_in_the_log(lively: Store) -> None:
 def test_a_confirmed_mention_has_a_persons_word_on_every_head_and_the_models_is_kept(lively: Store) -> None:
     mention = lively.search(MentionQuery(confidence_below=0.5), limit=1).mentions[0]
     assert mention.labels is not None
-    done = actions.confirm(somebody(lively), mention.id)
+    done = actions.confirm(somebody(lively), mention.id, mention.labels)
     review = lively.mentions([mention.id])[mention.id].review
     kept = lively.get(Reviewed, mention.id)
     assert review is not None
@@ -260,11 +261,11 @@ def test_confirming_leaves_what_a_person_has_corrected(lively: Store) -> None:
     mention = lively.search(MentionQuery(sentiments=(Sentiment.NEGATIVE,)), limit=1).mentions[0]
     viewer = somebody(lively)
     actions.correct(viewer, mention.id, "sentiment", Sentiment.POSITIVE)
-    actions.confirm(viewer, mention.id)
+    actions.confirm(viewer, mention.id, mention.labels)
     stored = lively.mentions([mention.id])[mention.id]
     assert (stored.sentiment, stored.review and stored.review.intent) == (Sentiment.POSITIVE, mention.intent)
     with pytest.raises(ActionError, match="都已由人判定"):
-        actions.confirm(viewer, mention.id)
+        actions.confirm(viewer, mention.id, mention.labels)
 
 
 def test_a_review_that_goes_on_keeps_what_the_model_had_said_at_its_beginning(lively: Store) -> None:
@@ -279,9 +280,65 @@ def test_a_review_that_goes_on_keeps_what_the_model_had_said_at_its_beginning(li
     assert kept.labels == mention.labels
 
 
+def test_labels_that_came_after_the_page_was_drawn_are_not_confirmed_unseen(lively: Store) -> None:
+    mention = a_negative(lively)
+    assert mention.labels is not None
+    reread = mention.labels.model_copy(update={"sentiment": Sentiment.NEUTRAL, "model_version": "later"})
+    lively.edit_mention(mention.id, MentionEdit(labels=reread))
+    with pytest.raises(ActionError, match="重读"):
+        actions.confirm(somebody(lively), mention.id, mention.labels)
+    assert lively.mentions([mention.id])[mention.id].review is None
+
+
+def test_undoing_a_correction_spares_what_somebody_has_said_since(lively: Store) -> None:
+    viewer, mention = somebody(lively), a_negative(lively)
+    done = actions.correct(viewer, mention.id, "sentiment", "positive")
+    actions.correct(somebody(lively, Role.PR), mention.id, "severity", 2)
+    assert done.undo is not None
+    undo, *args = done.undo
+    with pytest.raises(ActionError, match="新的更正"):
+        undo(viewer, *args)
+    assert lively.mentions([mention.id])[mention.id].severity == 2
+
+
+def test_what_was_said_of_a_text_that_its_author_changed_is_judged_anew(lively: Store) -> None:
+    viewer, mention = somebody(lively), a_negative(lively)
+    actions.confirm(viewer, mention.id, mention.labels)
+    assert mention.labels is not None
+    solved = mention.labels.model_copy(update={"sentiment": Sentiment.POSITIVE, "model_version": "later"})
+    later = mention.collected_at + timedelta(hours=1)
+    edited = {"text": "山岚的客服很负责, 已经解决了", "labels": solved, "collected_at": later}
+    lively.add_mentions([mention.model_copy(update=edited)], now=later)
+
+    actions.correct(viewer, mention.id, "sentiment", Sentiment.POSITIVE)
+
+    review, kept = lively.mentions([mention.id])[mention.id].review, lively.get(Reviewed, mention.id)
+    assert review is not None
+    assert kept is not None
+    assert (review.sentiment, review.intent) == (Sentiment.POSITIVE, None)
+    assert kept.labels == solved
+
+
+def test_a_change_that_was_saved_is_never_called_undone_because_the_log_fails(
+    lively: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mention = a_negative(lively)
+    put = lively.put
+
+    def without_log(record: Record) -> Record:
+        if isinstance(record, LogEntry):
+            raise StoreUnavailable("disk full")
+        return put(record)
+
+    monkeypatch.setattr(lively, "put", without_log)
+    with pytest.raises(ActionError, match="已保存"):
+        actions.hide(somebody(lively), mention.id, "广告")
+    assert lively.mentions([mention.id])[mention.id].hidden is not None
+
+
 def test_what_nothing_has_read_cannot_be_confirmed(lively: Store) -> None:
     with pytest.raises(ActionError, match="还没有读到"):
-        actions.confirm(somebody(lively), "weiyan:hostile")
+        actions.confirm(somebody(lively), "weiyan:hostile", None)
 
 
 def test_correcting_many_keeps_what_the_model_had_said_of_each(lively: Store) -> None:

@@ -265,7 +265,7 @@ def test_too_few_reviews_are_called_so_and_never_a_hundred_percent(lively: Store
     a_reader(lively)
     viewer = somebody(lively)
     for mention in lively.search(MentionQuery(sentiments=tuple(Sentiment)), limit=3).mentions:
-        actions.confirm(viewer, mention.id)
+        actions.confirm(viewer, mention.id, mention.labels)
     app = page("model")
     shown = app.dataframe[0].value
     assert set(shown["合计"]) <= {"样本不足 (n=3)", "–"} | {f"样本不足 (n={n})" for n in range(30)}
@@ -276,7 +276,7 @@ def test_reviews_out_of_sight_are_not_counted(lively: Store, page: OpenPage) -> 
     a_reader(lively)
     mention = negative(lively)
     assert "shanlan" in mention.topics
-    actions.confirm(somebody(lively), mention.id)
+    actions.confirm(somebody(lively), mention.id, mention.labels)
     assert page("model").dataframe
     assert not page("model", topics=("qingyu",)).dataframe
 
