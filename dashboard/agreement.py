@@ -6,7 +6,7 @@ because the model was in doubt: these shares are not its accuracy on all mention
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from math import sqrt
 
@@ -90,9 +90,9 @@ def of_head(head: str, judged: Sequence[Judged]) -> Share:
     return total
 
 
-def of_version(version: str, judged: Sequence[Judged]) -> list[Judged]:
-    """Those that this model had read when a person judged them."""
-    return [each for each in judged if each[1].labels is not None and each[1].labels.model_version == version]
+def of_versions(versions: Set[str], judged: Sequence[Judged]) -> list[Judged]:
+    """Those that one of these models had read when a person judged them."""
+    return [each for each in judged if each[1].labels is not None and each[1].labels.model_version in versions]
 
 
 def doubtful(judged: Sequence[Judged]) -> list[Judged]:

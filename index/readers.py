@@ -33,8 +33,18 @@ def best_version(states: Iterable[ReaderState]) -> str | None:
 
     None otherwise: machines of two versions would read the same mentions again in turn for ever.
     """
-    versions = {state.model_version for state in present(states) if not state.fallback_reason}
+    versions = _sound(present(states))
     return versions.pop() if len(versions) == 1 else None
+
+
+def in_use(states: Iterable[ReaderState]) -> set[str]:
+    """The versions that read now: those of the machines that read as they should, else those they fell back on."""
+    there = present(states)
+    return _sound(there) or {state.model_version for state in there if state.model_version}
+
+
+def _sound(states: Iterable[ReaderState]) -> set[str]:
+    return {state.model_version for state in states if not state.fallback_reason}
 
 
 def outdated(version: str) -> MentionQuery:

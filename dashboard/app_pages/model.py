@@ -39,7 +39,7 @@ def show_readers() -> None:
         )
         if state.fallback_reason:
             st.text(state.fallback_reason)
-    if len({state.model_version for state in states if not state.fallback_reason}) > 1:
+    if version is None and any(not state.fallback_reason for state in states):
         st.caption(":orange[各台机器的模型版本不同。升级到同一版本之后, 才会重读旧提及。]")
 
 
@@ -51,7 +51,8 @@ def show_progress() -> None:
         return
     if version is None:
         said = "; ".join(f"{markup.escape(key or '未读')} {formats.number(n)} 条" for key, n in sorted(counts.items()))
-        st.caption(f"现有标注: {said}。主模型恢复后, 其余的在后台重读。")
+        ill = bool(states) and all(state.fallback_reason for state in states)
+        st.caption(f"现有标注: {said}。{'主模型恢复后, 其余的在后台重读。' if ill else ''}")
         return
     left = total - done
     if not left:
@@ -121,9 +122,8 @@ def show_agreement() -> None:
         )
     since = now.replace(minute=0, second=0, microsecond=0) - timedelta(days=days or 30)
     judged = queries.reviewed(scope, since)
-    reading = version or (states[0].model_version if states else None)
-    if which == CURRENT and reading:
-        judged = agreement.of_version(reading, judged)
+    if which == CURRENT:
+        judged = agreement.of_versions(current, judged)
     st.caption(
         "人判定过的提及里, 模型当时的标注与人一致的比例。复核的多是模型没把握的, 所以这不是模型在全部提及上的准确率, "
         "多半偏低。"
@@ -132,14 +132,18 @@ def show_agreement() -> None:
         of_what = "当前模型的标注" if which == CURRENT else ""
         parts.empty(f"这段时间{of_what}还没有人复核过", "到“提及”的“待复核”里判定几条, 这里就有数字。")
         return
-    st.caption(f"复核 {formats.number(len(judged))} 条, 其中待复核里的 {len(agreement.doubtful(judged))} 条。")
+    of_what = "、".join(sorted(current)) if which == CURRENT else "各版本"
+    st.caption(
+        f"{markup.escape(of_what)} 读过而由人复核的 {formats.number(len(judged))} 条, "
+        f"其中待复核里的 {len(agreement.doubtful(judged))} 条。"
+    )
     st.dataframe(per_head(judged), hide_index=True, alt="每项标注的一致率")
     st.markdown("**按主题**")
     st.dataframe(per_topic(judged), hide_index=True, alt="每个主题的一致率")
 
 
 states = queries.reader_states()
-version = readers.best_version(states)
+version, current = readers.best_version(states), readers.in_use(states)
 left, right = st.columns([3, 2], gap="medium")
 with left, st.container(border=True, height="stretch"):
     st.subheader("现在的模型", anchor=False)

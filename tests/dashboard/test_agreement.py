@@ -65,7 +65,9 @@ def test_what_counts_is_what_the_model_had_said_when_the_person_looked() -> None
 
 def test_versions_and_doubtful_ones_are_told_apart() -> None:
     found = [judged(version="old-1"), judged(doubtful=True), judged()]
-    assert len(agreement.of_version("new-1", found)) == 2
+    assert len(agreement.of_versions({"new-1"}, found)) == 2
+    assert len(agreement.of_versions({"new-1", "old-1"}, found)) == 3
+    assert agreement.of_versions(set(), found) == []
     assert (len(agreement.doubtful(found)), len(agreement.others(found))) == (1, 2)
     assert len(agreement.of_topic("shanlan", found)) == 3
     assert agreement.of_topic("qingyu", found) == []

@@ -10,7 +10,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import actions, casework, context, queries
-from index.models import Alert, Intent, Mention, MentionEdit, ReaderState, Role, Sentiment, Task
+from index.models import Alert, Intent, Mention, MentionEdit, ReaderState, Review, Reviewed, Role, Sentiment, Task
 from index.store import MentionQuery, Store
 from tests.builders import a_record, ago
 from tests.dashboard.conftest import APP, somebody, texts
@@ -270,6 +270,53 @@ def test_too_few_reviews_are_called_so_and_never_a_hundred_percent(lively: Store
     shown = app.dataframe[0].value
     assert set(shown["合计"]) <= {"样本不足 (n=3)", "–"} | {f"样本不足 (n={n})" for n in range(30)}
     assert "%" not in "".join(shown["合计"])
+
+
+def test_agreement_is_told_by_head_by_topic_and_by_why_it_was_reviewed(lively: Store, page: OpenPage) -> None:
+    a_reader(lively)
+    judged(lively, "shanlan", 40, n_wrong=10)
+    judged(lively, "qingyu", 30, n_wrong=0, doubtful=True)
+    of_head, of_topic = (table.value for table in page("model").dataframe)
+    (sentiment,) = of_head[of_head["标注"] == "情感"].to_dict("records")
+    assert sentiment == {
+        "标注": "情感",
+        "待复核的": "100.0% (89%–100%, n=30)",
+        "其他的": "75.0% (60%–86%, n=40)",
+        "合计": "85.7% (76%–92%, n=70)",
+    }
+    assert set(of_head[of_head["标注"] == "意图"]["合计"]) == {"–"}
+    shown = {name: of_topic[of_topic["主题"] == queries.topics(())[name].name]["情感"].item() for name in TOPICS}
+    assert shown == {"shanlan": "75.0% (60%–86%, n=40)", "qingyu": "100.0% (89%–100%, n=30)"}
+
+
+@pytest.mark.parametrize("reads", ["linear-2", "", None])
+def test_the_present_models_agreement_is_never_that_of_another_one(
+    lively: Store, page: OpenPage, reads: str | None
+) -> None:
+    if reads is not None:
+        a_reader(lively, version=reads, reason="" if reads else "没有可用的模型")
+    judged(lively, "shanlan", 3)
+    app = page("model")
+    assert not app.dataframe
+    next(each for each in app.get("segmented_control") if each.key == "agreement_of").set_value("所有版本").run()
+    assert app.dataframe
+
+
+TOPICS = ("shanlan", "qingyu")
+
+
+def judged(store: Store, topic: str, n: int, *, n_wrong: int = 0, doubtful: bool = False) -> None:
+    """n mentions of one topic alone whose sentiment people judged; linear-1 had read n_wrong of them wrongly."""
+    found = store.search(MentionQuery(topics=(topic,), copies="all"), limit=1000).mentions
+    found = [each for each in found if each.labels and not set(each.topics) & ({*TOPICS} - {topic})][:n]
+    assert len(found) == n
+    for place, mention in enumerate(found):
+        said = mention.labels.model_copy(update={"model_version": "linear-1"}) if mention.labels else None
+        assert said is not None
+        other = Sentiment.NEUTRAL if said.sentiment != Sentiment.NEUTRAL else Sentiment.POSITIVE
+        review = Review(reviewer="小林", at=context.clock(), sentiment=other if place < n_wrong else said.sentiment)
+        store.put(Reviewed(id=mention.id, at=review.at, labels=said, doubtful=doubtful))
+        store.edit_mention(mention.id, MentionEdit(labels=said, review=review))
 
 
 def test_reviews_out_of_sight_are_not_counted(lively: Store, page: OpenPage) -> None:

@@ -39,3 +39,10 @@ def test_nothing_is_best_where_two_versions_read_or_none_does() -> None:
     assert best_version([a_state("a"), a_state("b", "newer")]) is None
     assert best_version([a_state("a", "linear", "已损坏")]) is None
     assert best_version([]) is None
+
+
+def test_in_use_are_the_sound_versions_or_else_those_that_were_fallen_back_on() -> None:
+    ill, without = a_state("ill", "linear", "已损坏"), a_state("z", "", "找不到模型文件")
+    assert in_use([a_state("a"), a_state("b", "newer"), ill, without]) == {"new", "newer"}
+    assert in_use([ill, without]) == {"linear"}
+    assert in_use([without]) == in_use([]) == set()
