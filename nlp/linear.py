@@ -8,10 +8,11 @@ that speak of it, together with the whole text.
 from __future__ import annotations
 
 import re
-import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +154,8 @@ def load(file: Path = FILE) -> LinearClassifier:
             )
     except FileNotFoundError as e:
         raise NlpError(f"找不到模型文件 {file}. {mend}") from e
-    except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as e:
+    # NotImplementedError: flipped bits of the directory ask for a way of packing that there is not.
+    except (OSError, EOFError, KeyError, ValueError, TypeError, NotImplementedError, BadZipFile, zlib.error) as e:
         raise NlpError(f"模型文件 {file} 已损坏, 无法读取 ({e}). {mend}") from e
     _check_shapes(weights, file, mend)
     return LinearClassifier(weights)

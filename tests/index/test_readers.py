@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from index.models import ReaderState
-from index.readers import best_version, present, worst
+from index.readers import best_version, in_use, present, worst
 from tests.builders import ago
 
 

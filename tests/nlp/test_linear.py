@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from functools import cache
 from pathlib import Path
@@ -75,14 +76,29 @@ def test_a_cut_file_is_called_damaged(tmp_path: Path, model_file: Path) -> None:
         load(broken)
 
 
-def test_a_file_with_flipped_bytes_is_refused(tmp_path: Path, model_file: Path) -> None:
+@pytest.mark.parametrize("place", [0.1 * tenth for tenth in range(10)])
+@pytest.mark.parametrize("new", [b"\0" * 200, bytes(range(200))], ids=["zeros", "noise"])
+def test_a_file_with_other_bytes_somewhere_is_refused(
+    tmp_path: Path, model_file: Path, place: float, new: bytes
+) -> None:
     content = bytearray(model_file.read_bytes())
-    middle = len(content) // 2
-    content[middle : middle + 200] = bytes(200)
-    broken = tmp_path / "flipped.npz"
+    start = int(place * (len(content) - len(new)))
+    content[start : start + len(new)] = new
+    broken = tmp_path / "other.npz"
     broken.write_bytes(content)
     with pytest.raises(NlpError):
         load(broken)
+
+
+def test_flipped_bits_of_the_directory_end_in_no_other_error(tmp_path: Path, model_file: Path) -> None:
+    content, broken = model_file.read_bytes(), tmp_path / "flipped.npz"
+    start = content.rindex(b"PK\x01\x02")
+    for place in range(start, len(content)):
+        flipped = bytearray(content)
+        flipped[place] ^= 0x80
+        broken.write_bytes(flipped)
+        with contextlib.suppress(NlpError):  # some bits say nothing: dates, rights
+            load(broken)
 
 
 @pytest.mark.parametrize(
