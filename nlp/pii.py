@@ -33,8 +33,10 @@ _PLATE = re.compile(
     re.I,
 )
 _MOBILE = re.compile(
-    r"(?:(?<![0-9a-z_+])|(?<=tel)|(?<=phone))(?:(?:\+|00)?86[)\s-]{0,2})?"
-    r"1[3-9][0-9](?:[ .-]?[0-9]{4}[ .-]?[0-9]{4}|[0-9][ -]?[0-9]{3}[ -]?[0-9]{4})(?![0-9a-z])",
+    r"(?:(?<![0-9a-z_+])|(?<=tel)|(?<=phone)|(?<=wechat)|(?<=weixin)|(?<=[vw]x)|(?<=qq)|(?<=(?<![a-z])v))"
+    r"(?:(?:\+|00)?86[)\s-]{0,2})?"
+    r"1[3-9][0-9](?:[ .-]?[0-9]{4}[ .-]?[0-9]{4}|[0-9][ -]?[0-9]{3}[ -]?[0-9]{4})"
+    r"(?![0-9]|(?!tel|phone|wechat|weixin|[vw]x|qq)[a-z])",
     re.I,
 )
 _MAY_BE_PHONE = re.compile(r"(?<![0-9a-z])(?:\+[1-9]|00?[1-9]|86)[0-9()\s-]{6,}|[(]0[1-9][0-9]{1,2}[)]", re.I)
@@ -50,7 +52,7 @@ _WECHAT = re.compile(
     r"(?:(?:加|\+)\s?(?:个|我|下)?(?:微信|薇信|威信|v信|微|薇|v(?![a-z]))|微信[号號]|(?<![0-9a-z])[vw]x"
     r"|(?:微信|薇信|威信|v信|wechat|weixin)(?=(?:号码?|id)?\s*[:是为=])"
     r"|微信(?=[a-z_-]*[0-9])(?!i(?:phone|pad|os)|android|windows|mac|pro))"
-    rf"{_SAYS}(?P<id>[a-z][a-z0-9_-]{{5,19}}|[1-9][0-9]{{4,11}})(?![a-z0-9_.-]*[a-z0-9])",
+    rf"{_SAYS}(?P<id>[a-z][a-z0-9_-]{{5,19}}+|[1-9][0-9]{{4,11}}+)(?![a-z0-9_.-]{{0,40}}[a-z0-9])",
     re.I,
 )
 _QQ = re.compile(rf"(?:(?<![0-9a-z])qq|扣扣|企鹅号){_SAYS}(?P<id>[1-9][0-9]{{4,10}})(?![0-9a-z])", re.I)
@@ -92,13 +94,17 @@ def _masked_piece(piece: str) -> str:
     if not _MAY_HOLD_DATA.search(plain):
         return piece
     taken: list[_Span] = []
+    is_taken = bytearray(len(plain))
     for span in _spans(plain):
-        if all(span.end <= other.start or span.start >= other.end for other in taken):
+        if not any(is_taken[span.start : span.end]):
+            is_taken[span.start : span.end] = b"\1" * (span.end - span.start)
             taken.append(span)
-    for span in sorted(taken, reverse=True):
-        hidden = span.mask or _starred(piece[span.start : span.end])
-        piece = piece[: span.start] + hidden + piece[span.end :]
-    return piece
+    pieces: list[str] = []
+    at = 0
+    for span in sorted(taken):
+        pieces += (piece[at : span.start], span.mask or _starred(piece[span.start : span.end]))
+        at = span.end
+    return "".join(pieces) + piece[at:]
 
 
 def _spans(plain: str) -> Iterator[_Span]:

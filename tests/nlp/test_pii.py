@@ -18,6 +18,13 @@ from nlp.pii import mask
         ("138-1234-5678", "138-****-5678"),
         ("１３８１２３４５６７８", "１３８****５６７８"),
         ("tel13812345678", "tel138****5678"),
+        ("联系13812345678vx同号", "联系138****5678vx同号"),
+        ("13812345678wx同号", "138****5678wx同号"),
+        ("电话13812345678QQ同号", "电话138****5678QQ同号"),
+        ("13812345678tel", "138****5678tel"),
+        ("加wechat13812345678", "加wechat138****5678"),
+        ("weixin13812345678", "weixin138****5678"),
+        ("v13812345678", "v138****5678"),
         ("座机010-62345678", "座机010-****5678"),
         ("（0571）87654321", "（0571）****4321"),
         ("香港+852 6123 4567", "香港+852 **** 4567"),
@@ -51,6 +58,7 @@ def test_it_masks(text: str, masked: str) -> None:
         "订单号6222021234567890128",
         "只要138.00元，原价1380000",
         "2026-11-26 12:30 到货",
+        "型号13812345678abc和x13812345678",
         "身份证110101199003077572",
         "4111 1111 1111 1112",
         "客服400-123-4567，银行95588",
@@ -68,6 +76,12 @@ def test_it_masks(text: str, masked: str) -> None:
 )
 def test_it_leaves(text: str) -> None:
     assert mask(text) == text
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("unit", ["-vxaaaaa", "加微信a", "wx1", "13812345678", "京A1", "qq1234567", "a@b.", "+86 "])
+def test_no_text_makes_it_hang(unit: str) -> None:
+    mask(unit * (100_000 // len(unit)) + "!")
 
 
 def test_a_phone_right_after_an_address_is_masked_and_the_address_is_not() -> None:
