@@ -58,7 +58,7 @@ from index.store import Between, MentionQuery, QueryError, R, Store, StoreError,
 from labelling import Reader, Rereading, read_mentions
 from nlp.classifier import Classifier
 from nlp.clean import clean
-from nlp.copies import fold, story_keys, whole_text
+from nlp.copies import fold, story_keys
 from nlp.match import TopicMatcher
 from nlp.pii import mask
 from settings import Settings
@@ -541,14 +541,14 @@ def fold_stories(service: Service, mentions: Sequence[Mention]) -> list[Mention]
     if not mentions:
         return []
     nlp = service.settings.nlp
-    keys = {key for m in mentions for key in story_keys(whole_text(m), min_chars=nlp.fold_min_chars)}
+    keys = {key for m in mentions for key in story_keys(m.said, min_chars=nlp.fold_min_chars)}
     since = min(mention.published_at for mention in mentions) - timedelta(days=nlp.fold_window_days)
     candidates = service.store.find_originals(keys, since=since)
     originals = service.store.mentions({found for ids in candidates.values() for found in ids})
     return fold(
         mentions,
         candidates=candidates,
-        texts={key: whole_text(mention) for key, mention in originals.items()},
+        texts={key: mention.said for key, mention in originals.items()},
         published={key: mention.published_at for key, mention in originals.items()},
         window=timedelta(days=nlp.fold_window_days),
         min_chars=nlp.fold_min_chars,

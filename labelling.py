@@ -12,7 +12,6 @@ import structlog
 from index.models import CORRECTED, Aspect, Labels, LogEntry, Mention, MentionEdit, Reviewed
 from index.store import Between, Store
 from nlp.classifier import Classifier, NlpError
-from nlp.copies import whole_text
 from nlp.load import Loaded, fingerprint, load_classifier
 from nlp.pii import mask
 from settings import Settings
@@ -80,15 +79,10 @@ class Rereading:
 # ---------------------------------------------------------------------------------------------------- reading
 
 
-def words_to_read(mention: Mention) -> str:
-    """What the writer published. A comment carries its thread's title but does not say it. A forward is read with what
-    it forwards, as the training rows are: "我不信//@…" or "心真大//@…" say nothing or the opposite alone."""
-    return mention.text if mention.kind == "comment" else whole_text(mention)
-
-
 def read_mentions(classifier: Classifier, mentions: Sequence[Mention]) -> list[Mention]:
-    """The mentions with labels."""
-    read = classifier.read([words_to_read(mention) for mention in mentions])
+    """The mentions with labels. A forward is read with what it forwards, as the training rows are: "我不信//@…" or
+    "心真大//@…" say nothing or the opposite alone."""
+    read = classifier.read([mention.said for mention in mentions])
     return [mention.model_copy(update={"labels": labels}) for mention, labels in zip(mentions, read, strict=True)]
 
 
@@ -98,7 +92,7 @@ def still_the_same(store: Store, read: Sequence[Mention]) -> list[Mention]:
     return [
         there[mention.id].model_copy(update={"labels": mention.labels})
         for mention in read
-        if mention.id in there and words_to_read(there[mention.id]) == words_to_read(mention)
+        if mention.id in there and there[mention.id].said == mention.said
     ]
 
 
@@ -159,7 +153,7 @@ def training_row(mention: Mention, reviewed: Reviewed | None) -> dict[str, Any]:
     said = reviewed.labels if reviewed is not None else mention.labels
     return {
         "id": mention.id,
-        "text": mask(words_to_read(mention)),
+        "text": mask(mention.said),
         "source": mention.platform,
         "intent": review.intent,
         "sentiment": review.sentiment,

@@ -177,9 +177,14 @@ class Mention(Frozen):
         return min(self.labels.sentiment_probability, self.labels.intent_probability)
 
     @property
+    def said(self) -> str:
+        """What its writer published: title and text. A comment carries its thread's title but does not say it."""
+        return f"{self.title}\n{self.text}" if self.title and self.kind != "comment" else self.text
+
+    @property
     def words(self) -> str:
-        """A digest of what it says; another one after its author edited it."""
-        return hashlib.blake2b(f"{self.title}\n{self.text}".encode(), digest_size=16).hexdigest()
+        """A digest of what is said; another one after its author edited it."""
+        return hashlib.blake2b(self.said.encode(), digest_size=16).hexdigest()
 
     def _head(self, name: str) -> Any:
         said = getattr(self.review, name, None)

@@ -76,8 +76,8 @@ def fold(
 ) -> list[Mention]:
     """The batch in its own order with story_id, is_copy and story_keys set.
 
-    candidates is what Store.find_originals says of the keys of the batch; texts holds whole_text() of those
-    mentions and published says when they were published. What lies further apart than the window is no
+    candidates is what Store.find_originals says of the keys of the batch; texts holds what those
+    mentions say and published says when they were published. What lies further apart than the window is no
     copy: the same words a year later are a new event. Originals name their stories. Mentions are joined in
     the order in which they were published, so the first of a story in the batch is its original; one that
     the store has as an original already stays one, even if it is older.
@@ -89,9 +89,8 @@ def fold(
     done: dict[int, Mention] = {}
     for place in sorted(range(len(batch)), key=partial(_by_publication, batch)):
         mention = batch[place]
-        text = whole_text(mention)
-        keys = story_keys(text, min_chars=min_chars)
-        bare = essence(text)
+        keys = story_keys(mention.said, min_chars=min_chars)
+        bare = essence(mention.said)
         original = (
             None
             if mention.id in known
@@ -108,11 +107,6 @@ def fold(
             for key in keys:
                 owners.setdefault(key, []).append(mention.id)
     return [done[place] for place in range(len(batch))]
-
-
-def whole_text(mention: Mention) -> str:
-    """Title and text as they are compared."""
-    return f"{mention.title}\n{mention.text}" if mention.title else mention.text
 
 
 def _within(moments: Mapping[str, datetime], at: datetime, window: timedelta, owner: str) -> bool:

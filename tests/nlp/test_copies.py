@@ -113,6 +113,14 @@ def test_two_short_opinions_that_agree_are_two_stories() -> None:
     assert [mention.is_copy for mention in folded] == [False, False]
 
 
+def test_comments_on_one_thread_are_no_copies_for_its_title() -> None:
+    title = "山岚咖啡云岫拿铁新品测评到底值不值得这个价格买一杯"
+    folded = fold(
+        [a_mention(text, title=title, kind="comment") for text in ("真的好喝", "喝完拉肚子")], candidates={}, texts={}
+    )
+    assert [mention.is_copy for mention in folded] == [False, False]
+
+
 @given(st.permutations(range(4)))
 def test_stories_do_not_depend_on_the_order_of_the_batch(order: list[int]) -> None:
     batch = [
