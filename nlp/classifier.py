@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from index.models import Labels
@@ -19,3 +20,16 @@ class Classifier(Protocol):
 
     def read(self, texts: Sequence[str]) -> list[Labels]:
         """One Labels per text, in order. Texts may be of any length, also empty."""
+
+
+HOME = "+"
+"""Parts the version of the program's recipe from the digest of what was trained at home."""
+
+
+def home_version(version: str, weights: Iterable[bytes]) -> str:
+    """The version of a model that does not ship with the program: other weights, other name, so that labels are told
+    apart and read again."""
+    digest = hashlib.sha256()
+    for part in weights:
+        digest.update(part)
+    return f"{version}{HOME}{digest.hexdigest()[:8]}"

@@ -19,27 +19,38 @@ if TYPE_CHECKING:
     from nlp.linear import LinearClassifier
     from nlp.network import Network
 
-MOST_BYTES = 40_000_000
+MOST_BYTES_SHIPPED = 40_000_000
 
 
-def export(network: Network, tokenizer: Tokenizer, manifest: Manifest, folder: Path, texts: Sequence[str]) -> Manifest:
+def export(
+    network: Network,
+    tokenizer: Tokenizer,
+    manifest: Manifest,
+    folder: Path,
+    texts: Sequence[str],
+    *,
+    most_bytes: int | None = None,
+) -> Manifest:
     """Writes mentions.onnx, tokenizer.json and, last, mentions.json with the digests of the two; returns the latter.
 
     texts: some hundred real ones, to see what the layers are given.
-    Raises NlpError if the files are more than may be shipped.
+    Raises NlpError, and leaves the folder as it is, if the first two are larger than most_bytes.
     """
     network = centred(network, _inputs(network, tokenizer, manifest, texts))
-    inputs = _inputs(network, tokenizer, manifest, texts)
+    weights = build(network, _inputs(network, tokenizer, manifest, texts)).SerializeToString()
+    vocabulary = _plain(tokenizer).to_str(pretty=True).encode()
+    size = len(weights) + len(vocabulary)
+    if most_bytes is not None and size > most_bytes:
+        raise NlpError(
+            f"模型共 {size:,} 字节, 超过随程序发布的上限 {most_bytes:,}, 没有写入 {folder}; "
+            "请换更小的编码器或更少的词片, 或用 --out 写到别处 (如 data/model)"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     # Until the new digests stand, files of two makings must not look like one model.
     (folder / manifests.FILE).unlink(missing_ok=True)
-    (folder / manifests.WEIGHTS).write_bytes(build(network, inputs).SerializeToString())
-    _plain(tokenizer).save(str(folder / manifests.TOKENIZER))
-    whole = manifests.write(manifest, folder)
-    size = sum((folder / name).stat().st_size for name in (manifests.FILE, manifests.WEIGHTS, manifests.TOKENIZER))
-    if size > MOST_BYTES:
-        raise NlpError(f"{folder} 的模型共 {size:,} 字节, 超过 {MOST_BYTES:,}")
-    return whole
+    (folder / manifests.WEIGHTS).write_bytes(weights)
+    (folder / manifests.TOKENIZER).write_bytes(vocabulary)
+    return manifests.write(manifest, folder)
 
 
 def in_float32(

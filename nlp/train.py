@@ -28,7 +28,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,9 +42,9 @@ from nlp import manifest as manifests
 from nlp.base import read_base
 from nlp.brands import BRANDS
 from nlp.calibration import best_pool, best_temperature, f1
-from nlp.classifier import NlpError
+from nlp.classifier import NlpError, home_version
 from nlp.examples import Examples, joined, read_corpora, read_mentions, read_unlabelled
-from nlp.export import export
+from nlp.export import MOST_BYTES_SHIPPED, export
 from nlp.heads import SENTIMENTS, SLICES, Floats
 from nlp.learn import TRAIN_TOKENS, Stage, learn, logits_of
 from nlp.linear import LinearClassifier
@@ -385,6 +385,10 @@ def calibrated(shop: Workshop) -> Manifest:
     )
 
 
+def _bytes(weights: Weights) -> Iterator[bytes]:
+    return (values.cpu().numpy().tobytes() for values in weights.values())
+
+
 def learning_curve(data: Data, shop: Workshop, base: str) -> None:
     """The mentions alone on the plain encoder, with more and more rows: what more labels bring."""
     for n in (*CURVE, len(data.mentions)):
@@ -440,8 +444,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             learning_curve(data, shop, given.base)
             return 0
         train(data, given.base, shop)
+        manifest = calibrated(shop)
+        ships = given.out.resolve() == SHIPPED
+        if not ships:
+            manifest = manifest.model_copy(update={"version": home_version(VERSION, _bytes(shop.weights()))})
         manifest = export(
-            shop.network.cpu(), shop.tokenizer, calibrated(shop), given.out, data.mentions.texts[:N_TO_WEIGH]
+            shop.network.cpu(),
+            shop.tokenizer,
+            manifest,
+            given.out,
+            data.mentions.texts[:N_TO_WEIGH],
+            most_bytes=MOST_BYTES_SHIPPED if ships else None,
         )
     except NlpError as e:
         sys.stderr.write(f"{e}\n")

@@ -12,7 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from scipy.special import expit, log_softmax, softmax
 
 from index.models import ASPECTS, Intent, Sentiment
 from nlp.calibration import best_temperature, best_thresholds, f1
-from nlp.classifier import NlpError
+from nlp.classifier import NlpError, home_version
 from nlp.clean import for_model
 from nlp.examples import json_lines
 from nlp.features import N_BUCKETS, buckets, matrix
@@ -346,6 +346,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         weights = train(given.data, say, extra=given.extra)
+        if given.out.resolve() != FILE:
+            parts = (weights.buckets.tobytes(), weights.weights.tobytes())
+            weights = replace(weights, version=home_version(weights.version, parts))
         given.out.parent.mkdir(parents=True, exist_ok=True)
         save(weights, given.out)
         classifier: LinearClassifier = load(given.out)

@@ -22,7 +22,7 @@ from scipy.special import expit, softmax
 from index.models import ASPECTS, Labels
 from nlp import manifest as manifests
 from nlp.batches import Numbers, batches, padded
-from nlp.classifier import NlpError
+from nlp.classifier import HOME, NlpError
 from nlp.clean import for_model
 from nlp.heads import N_LOGITS, SENTIMENTS, SLICES, Floats, aspects_of, labels_of
 from nlp.linear import LinearClassifier
@@ -72,8 +72,9 @@ class TransformerClassifier:
         n_at_once: int = 1,
         linear: LinearClassifier | None = None,
     ) -> None:
-        wants_linear = any(share for _, share in manifest.linear_share)
-        self.version = manifest.version if linear or not wants_linear else f"{manifest.version}{ALONE}"
+        self.version = manifest.version
+        if any(share for _, share in manifest.linear_share):
+            self.version += ALONE if linear is None else "".join(linear.version.partition(HOME)[1:])
         self._linear = linear
         self._manifest = manifest
         self._tokenizer = tokenizer

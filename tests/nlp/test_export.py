@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ import onnx
 import pytest
 import torch
 
-from nlp import export as exporting
 from nlp import graph
+from nlp import manifest as manifests
 from nlp.classifier import NlpError
 from nlp.export import changed, export, in_float32
 from nlp.torch_reader import read_network, reader
@@ -84,10 +85,14 @@ def test_damped_weights_come_back_from_the_file(tmp_path: Path) -> None:
     assert (back - own).norm() < 0.2 * own.norm()
 
 
-def test_a_model_that_is_too_large_to_ship_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "MOST_BYTES", 1000)
-    with pytest.raises(NlpError, match="超过 1,000"):
-        export(tiny.network(), tiny.tokenizer(), tiny.manifest(), tmp_path, tiny.TEXTS)
+def test_a_model_that_is_too_large_to_ship_is_refused_before_it_takes_another_ones_place(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    with pytest.raises(NlpError, match="超过随程序发布的上限 1,000"):
+        export(tiny.network(), tiny.tokenizer(), tiny.manifest(version="new"), folder, tiny.TEXTS, most_bytes=1000)
+    assert manifests.read(folder).version == "bert-tiny"
 
 
 def test_a_file_that_is_no_network_is_named(tmp_path: Path) -> None:

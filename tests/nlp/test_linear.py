@@ -124,7 +124,7 @@ def test_training_twice_gives_the_same_file(training_data: Path, model_file: Pat
 
 
 def test_it_learns_from_corrections_too_and_nothing_from_a_head_that_nobody_judged(
-    training_data: Path, tmp_path: Path
+    training_data: Path, model_file: Path, tmp_path: Path
 ) -> None:
     corrections = tmp_path / "corrections.jsonl"
     row = {"sentiment": "negative", "intent": None, "severity": None, "aspects": None}
@@ -134,8 +134,10 @@ def test_it_learns_from_corrections_too_and_nothing_from_a_head_that_nobody_judg
 
     assert main([*command, "--extra", str(corrections)]) == 0
 
-    (label,) = load(tmp_path / "linear.npz").read(["味道绝绝子第99回"])
+    corrected = load(tmp_path / "linear.npz")
+    (label,) = corrected.read(["味道绝绝子第99回"])
     assert label.sentiment == "negative"
+    assert corrected.version != load(model_file).version
 
 
 def test_a_mention_that_stands_in_the_corrections_too_is_learnt_once_and_as_it_was_read_one_by_one(

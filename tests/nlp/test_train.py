@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from nlp import manifest as manifests
 from nlp import train as training
 from nlp.clean import for_model
 from nlp.examples import Examples
@@ -39,14 +40,22 @@ def test_a_model_of_ours_is_trained_on_and_taken_up_again(
 
     linear = load_linear(tmp_path / "work" / "linear.npz")
     model = load(tmp_path / "first", linear=linear, device="cpu")
-    assert model.version == training.VERSION
-    assert [label.model_version for label in model.read(["太难喝了", "好喝"])] == [training.VERSION] * 2
+    assert model.version.startswith(f"{training.VERSION}+")
+    assert [label.model_version for label in model.read(["太难喝了", "好喝"])] == [model.version] * 2
 
     capsys.readouterr()
     assert main([*command, "--out", str(tmp_path / "again")]) == 0
     assert "third: 已有 third.pt" in capsys.readouterr().out
     weights = [(tmp_path / name / "mentions.onnx").read_bytes() for name in ("first", "again")]
     assert weights[0] == weights[1]
+
+
+def test_only_what_ships_has_the_version_of_the_program(
+    data: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "SHIPPED", tmp_path / "out")
+    _taught(data, tiny_model, tmp_path, monkeypatch, extra=[])
+    assert manifests.read(tmp_path / "out").version == training.VERSION
 
 
 def test_what_was_begun_with_other_rows_is_not_taken_up(

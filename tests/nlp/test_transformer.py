@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from functools import cache
 from pathlib import Path
 
@@ -143,6 +144,13 @@ def test_the_linear_model_can_outvote_a_transformer_that_is_not_sure(linear: Lin
     )
     assert alone.sentiment != said.sentiment
     assert pooled.sentiment == said.sentiment
+
+
+def test_a_linear_model_trained_at_home_has_a_part_in_the_version(linear: LinearClassifier) -> None:
+    linear = copy(linear)
+    linear.version = "linear-1+0badcafe"
+    assert classifier(Watched(), linear=linear, linear_share={"intent": 0.5}).version == "bert-tiny+0badcafe"
+    assert classifier(Watched(), linear=linear).version == "bert-tiny"
 
 
 def test_a_head_without_a_share_is_the_transformer_s_own(linear: LinearClassifier) -> None:
