@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from nlp.brands import BRANDS
 from nlp.classifier import NlpError
 from nlp.examples import CLASSES, Examples, empty, joined
 from nlp.network import Logits, Network
+from nlp.workfolder import write_whole
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -103,7 +105,7 @@ def learn(
     plan = [len(list(_batches(examples, stage, epoch, tokenizer))) for epoch in range(stage.n_epochs)]
     n_steps = sum(plan)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _factor(step, n_steps))
-    saved = work / f"{stage.name}.part"
+    saved = part_of(stage, work)
     done = 0
     if saved.exists():
         state = torch.load(saved, map_location=device, weights_only=True)
@@ -146,7 +148,11 @@ def learn(
                 _save(saved, network, optimizer, schedule, step)
                 kept_at = now
     network.eval()
-    saved.unlink(missing_ok=True)
+
+
+def part_of(stage: Stage, work: Path) -> Path:
+    """Where a run of the stage is saved; to be deleted once its outcome is."""
+    return work / f"{stage.name}.part"
 
 
 def logits_of(network: Network, tokenizer: Tokenizer, texts: list[str]) -> Tensor:
@@ -176,15 +182,13 @@ def _save(
     schedule: torch.optim.lr_scheduler.LambdaLR,
     done: int,
 ) -> None:
-    fresh = file.with_suffix(".fresh")
     state = {
         "network": network.state_dict(),
         "optimizer": optimizer.state_dict(),
         "schedule": schedule.state_dict(),
         "done": done,
     }
-    torch.save(state, fresh)
-    fresh.replace(file)
+    write_whole(file, partial(torch.save, state))
 
 
 class _Dropout(nn.Module):

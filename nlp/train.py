@@ -30,6 +30,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ from nlp.classifier import NlpError, home_version
 from nlp.examples import Examples, joined, read_corpora, read_mentions, read_unlabelled
 from nlp.export import MOST_BYTES_SHIPPED, export
 from nlp.heads import SENTIMENTS, SLICES, Floats
-from nlp.learn import TRAIN_TOKENS, Stage, learn, logits_of
+from nlp.learn import TRAIN_TOKENS, Stage, learn, logits_of, part_of
 from nlp.linear import LinearClassifier
 from nlp.linear import load as load_linear
 from nlp.linear import save as save_linear
@@ -59,7 +60,7 @@ from nlp.torch_reader import read_network
 from nlp.train_linear import train as train_linear
 from nlp.transformer import load as load_transformer
 from nlp.transformer import read_tokenizer
-from nlp.workfolder import claim
+from nlp.workfolder import claim, write_whole
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -156,7 +157,8 @@ class Workshop:
             self.say(f"{stage.name}: 已有 {done.name}")
             return
         learn(self.network, self.tokenizer, examples, stage, self.folder, self.say)
-        torch.save(self.network.state_dict(), done)
+        write_whole(done, partial(torch.save, self.network.state_dict()))
+        part_of(stage, self.folder).unlink(missing_ok=True)
         self.say(f"{stage.name}: {self.judged()}")
 
     def _left(self, name: str) -> Any:
@@ -177,7 +179,7 @@ class Workshop:
         """What `make` gives, kept in the work folder: reading the corpora takes long."""
         if not (self.folder / name).exists():
             self.say(f"{name}: 按标注规范重读 …")
-            torch.save(make(), self.folder / name)
+            write_whole(self.folder / name, partial(torch.save, make()))
         found: Tensor = self._left(name)
         return found
 
@@ -208,11 +210,11 @@ def read_data(folder: Path, extra: Path | None) -> Data:
     )
 
 
-def _made_of(folder: Path, base: str, extra: Path | None) -> dict[str, Path | None]:
-    """What the stages are learnt from; a base by name is known by its name alone."""
-    files: dict[str, Path | None] = {name: folder / name for name in READ_FROM}
+def _made_of(folder: Path, base: str, extra: Path | None) -> dict[str, Path | str | None]:
+    """What the stages are learnt from; an encoder by name or folder is known by its name alone."""
+    files: dict[str, Path | str | None] = {name: folder / name for name in READ_FROM}
     weights = Path(base) / WEIGHTS if _is_ours(base) else Path(base)
-    return files | {"--extra": extra, "--base": weights if weights.is_file() else None}
+    return files | {"--extra": extra, "--base": weights if weights.is_file() else base}
 
 
 def _in_both(ours: Examples, theirs: Examples) -> tuple[Examples, Examples]:
@@ -241,7 +243,8 @@ def open_workshop(
     file = work / "linear.npz"
     if not file.exists():
         say("训练不含留出部分的线性模型 …")
-        save_linear(train_linear(folder, say, extra=extra, without=set(data.held.texts)), file)
+        weights = train_linear(folder, say, extra=extra, without=set(data.held.texts))
+        write_whole(file, partial(save_linear, weights))
     return Workshop(network.to(_device()), tokenizer, work, data.held, load_linear(file), say)
 
 

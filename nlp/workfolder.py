@@ -1,10 +1,10 @@
-"""Which data a work folder of training is of: its stages are taken up by name, so those of other rows must not be."""
+"""The work folder of training: its stages are taken up by name, so none may be half written or of other rows."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nlp.classifier import NlpError
@@ -12,10 +12,19 @@ from nlp.classifier import NlpError
 FILE = "made-of.json"
 
 
-def claim(folder: Path, made_of: Mapping[str, Path | None]) -> None:
-    """Notes in `folder` what is learnt there: by name a file, or None where there is none; raises NlpError if what was
-    begun there is of others."""
-    wanted = {name: _digest(file) for name, file in made_of.items() if file is not None}
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+    """What `write` writes, under its name only once it is whole: half a file would count as done."""
+    fresh = file.with_name(f"fresh-{file.name}")
+    write(fresh)
+    fresh.replace(file)
+
+
+def claim(folder: Path, made_of: Mapping[str, Path | str | None]) -> None:
+    """Notes in `folder` what is learnt there: by name a file, or what has a name only, or None where there is none.
+
+    Raises NlpError if what was begun there is of others.
+    """
+    wanted = {name: _digest(what) if isinstance(what, Path) else what for name, what in made_of.items() if what}
     record = folder / FILE
     if not record.exists():
         record.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")

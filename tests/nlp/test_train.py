@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from nlp import learn as learning
 from nlp import manifest as manifests
 from nlp import train as training
+from nlp.classifier import NlpError
 from nlp.clean import for_model
 from nlp.examples import Examples
 from nlp.heads import INTENTS, Floats
@@ -19,6 +22,7 @@ from nlp.learn import Stage
 from nlp.linear import load as load_linear
 from nlp.train import main
 from nlp.transformer import load
+from nlp.workfolder import claim
 
 
 @pytest.fixture
@@ -48,6 +52,37 @@ def test_a_model_of_ours_is_trained_on_and_taken_up_again(
     assert "third: 已有 third.pt" in capsys.readouterr().out
     weights = [(tmp_path / name / "mentions.onnx").read_bytes() for name in ("first", "again")]
     assert weights[0] == weights[1]
+
+
+def test_a_stage_that_is_killed_while_its_weights_are_written_goes_on_from_its_last_save(
+    data: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["--data", str(data), "--base", str(tiny_model), "--work", str(tmp_path / "work")]
+    save = torch.save
+
+    def killed(state: Any, file: Path) -> None:
+        if "third.pt" in file.name:
+            file.write_bytes(b"half")
+            raise KeyboardInterrupt
+        save(state, file)
+
+    monkeypatch.setattr(learning, "SAVE_EVERY_S", 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            main([*command, "--out", str(tmp_path / "out")])
+    assert (tmp_path / "work" / "third.part").exists()
+
+    assert main([*command, "--out", str(tmp_path / "out")]) == 0
+    assert not list((tmp_path / "work").glob("*.part"))
+
+
+@pytest.mark.parametrize(("first", "then"), [("some/encoder", "other/encoder"), ("some/encoder", None)])
+def test_a_work_folder_knows_a_base_by_its_name(tmp_path: Path, first: str | None, then: str | None) -> None:
+    claim(tmp_path, {"--base": first})
+    claim(tmp_path, {"--base": first})
+    with pytest.raises(NlpError, match="--base"):
+        claim(tmp_path, {"--base": then})
 
 
 def test_only_what_ships_has_the_version_of_the_program(
