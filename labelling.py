@@ -35,8 +35,8 @@ class Reader:
         _tell(self.loaded)
 
     def refresh(self) -> bool:
-        """Load again what changed on disk; whether another model reads now. A sound one in memory is never
-        given up for a worse one: files may just be on their way."""
+        """Load again what changed on disk; whether another model reads now. The one in memory is never given up
+        for a worse one: files may just be on their way."""
         seen = fingerprint(self._settings)
         if seen == self._fingerprint:
             return False
@@ -46,7 +46,7 @@ class Reader:
         except NlpError as error:
             log.warning("model files changed and cannot be read; the model in memory goes on", reason=str(error))
             return False
-        if found.fallback_reason and not self.loaded.fallback_reason:
+        if found.rank > self.loaded.rank:
             log.warning(
                 "model files changed and cannot be read; the model in memory goes on", reason=found.fallback_reason
             )

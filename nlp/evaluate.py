@@ -44,7 +44,8 @@ def load(name: str, folder: Path, trained: Path | None = None) -> Reader:
     if name in ("transformer", "float32", "linear"):
         from nlp.linear import load as load_linear
 
-        linear = load_linear(folder / LINEAR)
+        own = folder / LINEAR
+        linear = load_linear(own if own.exists() else SHIPPED / LINEAR)
         if name == "linear":
             return linear
         return _in_float32(folder, trained, linear) if name == "float32" else _transformer(folder, linear)

@@ -19,10 +19,14 @@ TRANSFORMER = ("mentions.json", "mentions.onnx", "tokenizer.json")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """fallback_reason says, for people, why no better model reads: which file, what is wrong, how to mend it."""
+    """fallback_reason says, for people, why no better model reads: which file, what is wrong, how to mend it.
+
+    rank: 0 the best there is, 1 a transformer in its place or without its linear model, 2 the linear model.
+    """
 
     classifier: Classifier
     fallback_reason: str | None
+    rank: int = 0
 
 
 def load_classifier(settings: Settings) -> Loaded:
@@ -39,10 +43,11 @@ def load_classifier(settings: Settings) -> Loaded:
         except NlpError as e:
             reasons.append(str(e))
         else:
-            return Loaded(transformer, "; ".join([*reasons, *of_linear]) or None)
+            found = [*reasons, *of_linear]
+            return Loaded(transformer, "; ".join(found) or None, rank=1 if found else 0)
     if linear is None:
         raise NlpError("; ".join([*reasons, *of_linear]))
-    return Loaded(linear, "; ".join([*reasons, *of_linear]))
+    return Loaded(linear, "; ".join([*reasons, *of_linear]), rank=2)
 
 
 def fingerprint(settings: Settings) -> str:

@@ -48,7 +48,8 @@ class Disk:
     def load(self, _: Settings) -> Loaded:
         if self.is_empty:
             raise NlpError("找不到模型文件")
-        return Loaded(named(self.version), self.reason)
+        rank = 0 if self.reason is None else 2 if self.version.startswith("linear") else 1
+        return Loaded(named(self.version), self.reason, rank)
 
     def fingerprint(self, _: Settings) -> str:
         return f"{self.version}{self.reason}{self.is_empty}"
@@ -134,6 +135,14 @@ def test_a_sound_model_in_memory_is_not_given_up_when_its_files_break(
     vars(disk).update(harm)
     state = rereading.check_model(service)
     assert (state.model_version, state.fallback_reason) == ("new-1", "")
+
+
+def test_a_transformer_that_lacks_something_is_not_given_up_for_the_linear_model(make: Make, disk: Disk) -> None:
+    disk.version, disk.reason = "new-1", "linear.npz 已损坏"
+    service = make()
+    rereading.check_model(service)
+    disk.version, disk.reason = "linear-1", "mentions.json 不见了"
+    assert rereading.check_model(service).model_version == service.classifier.version == "new-1"
 
 
 def test_without_any_model_that_is_told_and_mended_as_soon_as_there_is_one(make: Make, disk: Disk) -> None:

@@ -33,6 +33,15 @@ def test_the_command_prints_a_table_for_people(tmp_path: Path, capsys: pytest.Ca
     assert "macro-F1" in capsys.readouterr().out
 
 
+def test_a_folder_of_a_transformer_alone_is_measured_with_the_shipped_linear_model(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "太难喝了", "intent": "complaint"}\n', encoding="utf-8")
+    assert main(["--data", str(file), "--folder", str(tiny_model)]) == 0
+    assert "bert-tiny" in capsys.readouterr().out
+
+
 def test_the_command_ends_with_an_error_and_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--data", str(tmp_path / "none.jsonl")]) == 1
     assert "找不到数据文件" in capsys.readouterr().err
