@@ -6,9 +6,10 @@ Sources: mentions/train.jsonl and written.jsonl (read one by one, the truth) and
 
 from __future__ import annotations
 
-import gzip
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from index.models import ASPECTS
 from nlp.classifier import NlpError
 from nlp.clean import for_model
 from nlp.heads import INTENTS, SENTIMENTS, SEVERITIES, Floats
-from nlp.rows import CATEGORIES
+from nlp.rows import CATEGORIES, NUMBERS, opened
 
 CLASSES: Mapping[str, Sequence[Any]] = {"sentiment": SENTIMENTS, "intent": INTENTS, "severity": SEVERITIES}
 
@@ -106,9 +107,10 @@ def read_mentions(file: Path) -> Examples:
     Where a row has no polarity by aspect, a clear sentiment of the whole text stands for it.
     """
     rows = list(json_lines(file))
-    try:
-        found = empty([for_model(row["text"]) for row in rows], [row.get("source", "") for row in rows])
-        for place, row in enumerate(rows):
+    with refusing(file) as at:
+        texts = [for_model(row["text"]) for row in at(rows)]
+        found = empty(texts, [row.get("source", "") for row in rows])
+        for place, row in enumerate(at(rows)):
             for head, classes in CLASSES.items():
                 if row[head] is not None:
                     getattr(found, head)[place, classes.index(row[head])] = 1
@@ -116,30 +118,26 @@ def read_mentions(file: Path) -> Examples:
                 _set_aspects(found, place, row["aspects"], 1.0)
             for name, polarity in (row.get("polarity") or {}).items():
                 found.polarity[place, ASPECTS.index(name)] = np.eye(3)[SENTIMENTS.index(polarity)]
-    except (KeyError, ValueError, TypeError, AttributeError) as e:
-        raise NlpError(f"训练数据 {file} 里有一行缺少字段或标签未知: {e}") from e
     return found
 
 
 def read_unlabelled(file: Path, without: set[str]) -> Examples:
     """Texts that nobody has labelled, but for those in `without`."""
-    try:
-        texts = [for_model(row["text"]) for row in json_lines(file)]
-    except (KeyError, TypeError) as e:
-        raise NlpError(f"训练数据 {file} 里有一行缺少字段: {e}") from e
+    with refusing(file) as at:
+        texts = [for_model(row["text"]) for row in at(json_lines(file))]
     new = [text for text in dict.fromkeys(texts) if text not in without]
     return empty(new, ["unlabelled"] * len(new))
 
 
 def read_corpora(file: Path) -> Examples:
     """The public corpora with their own labels."""
-    try:
-        pairs = [(for_model(row["t"]), row) for row in json_lines(file)]
-        found = empty([text for text, _ in pairs], [row["src"] for _, row in pairs])
-        for place, (_, row) in enumerate(pairs):
+    rows = list(json_lines(file))
+    with refusing(file) as at:
+        found = empty([for_model(row["t"]) for row in at(rows)], [row["src"] for row in at(rows)])
+        for place, row in enumerate(at(rows)):
             weight = float(row.get("w", 1.0))
             if "s" in row:
-                found.sentiment[place, row["s"]] = weight
+                found.sentiment[place, NUMBERS.index(row["s"])] = weight
             if row.get("i"):
                 found.intent[place, INTENTS.index(row["i"])] = weight
             if "a" in row:
@@ -149,8 +147,6 @@ def read_corpora(file: Path) -> Examples:
                     found.aspects_weight[place] *= RULED_ASPECTS_WEIGHT
                     found.aspects_weight[place, ASPECTS.index("food_safety")] = weight
             _set_judged_polarity(found, place, row.get("acsa", ()))
-    except (KeyError, ValueError, TypeError, IndexError) as e:
-        raise NlpError(f"训练数据 {file} 里有一行缺少字段或标签未知: {e}") from e
     return found
 
 
@@ -168,19 +164,45 @@ def _set_judged_polarity(found: Examples, place: int, pairs: Sequence[Sequence[A
     judged: dict[str, list[int]] = {}
     for category, polarity in pairs:
         if category in CATEGORIES:
-            judged.setdefault(CATEGORIES[category], []).append(polarity)
+            judged.setdefault(CATEGORIES[category], []).append(NUMBERS.index(polarity))
     for name, polarities in judged.items():
         at = ASPECTS.index(name)
         found.polarity[place, at] = np.bincount(polarities, minlength=3) / len(polarities)
+
+
+@contextmanager
+def refusing(file: Path) -> Iterator[Callable[[Iterable[dict[str, Any]]], Iterator[dict[str, Any]]]]:
+    """Rows that go through what it gives, one a line, and cannot be used end in an NlpError with file and line."""
+    line = 0
+
+    def at(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        nonlocal line
+        for line, row in enumerate(rows, start=1):  # noqa: B007  told if the row is refused
+            yield row
+
+    try:
+        yield at
+    except (KeyError, ValueError, TypeError, AttributeError) as e:
+        raise NlpError(f"训练数据 {file} 第 {line} 行缺少字段或标签未知: {type(e).__name__} {e}") from e
 
 
 def json_lines(file: Path) -> Iterator[dict[str, Any]]:
     """Raises NlpError that names the file, and the line that is no JSON."""
     if not file.is_file():
         raise NlpError(f"找不到训练数据 {file}; --data 应指向含有 mentions/ 和 corpora/ 的目录")
-    with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError as e:
-                raise NlpError(f"{file} 第 {number} 行不是有效的 JSON: {e}") from e
+    try:
+        with opened(file) as lines:
+            for number, line in enumerate(lines, start=1):
+                yield _parsed(line, f"{file} 第 {number} 行")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as e:
+        raise NlpError(f"训练数据 {file} 读不了, 可能被截断或不是 UTF-8: {e}") from e
+
+
+def _parsed(line: str, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as e:
+        raise NlpError(f"{place}不是有效的 JSON: {e}") from e
+    if not isinstance(row, dict):
+        raise NlpError(f"{place}应是一个 JSON 对象")
+    return row

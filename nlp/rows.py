@@ -19,7 +19,10 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "severity": ("0", "1", "2"),
 }
 _SHORT_NAMES = {"t": "text", "i": "intent", "s": "sentiment", "a": "aspects", "acsa": "judged", "fs": "food_safety"}
-"""Names of the fields of the corpora rows; their sentiment is a number."""
+"""Names of the fields of the corpora rows."""
+
+NUMBERS = range(len(Sentiment))
+"""How the corpora write sentiment: 0 negative, 1 neutral, 2 positive."""
 
 CATEGORIES = {
     "功效": "efficacy", "使用体验": "efficacy", "包装": "packaging", "物流": "logistics", "真伪": "authenticity",
@@ -55,7 +58,7 @@ def read_rows(file: Path) -> list[Row]:
         raise NlpError(f"找不到数据文件 {file}; 请给出 .jsonl 或 .jsonl.gz 文件")
     rows = []
     try:
-        with _opened(file) as lines:
+        with opened(file) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     rows.append(_row(line, f"{file} 第 {number} 行"))
@@ -74,7 +77,8 @@ def sample(rows: Sequence[Row], n: int) -> list[Row]:
     return [rows[at] for at in sorted(drawn)]
 
 
-def _opened(file: Path) -> IO[str]:
+def opened(file: Path) -> IO[str]:
+    """A text file, unpacked if its name ends in .gz."""
     if file.suffix == ".gz":
         return gzip.open(file, "rt", encoding="utf-8")
     return file.open(encoding="utf-8")
@@ -90,7 +94,7 @@ def _row(line: str, place: str) -> Row:
     if "text" not in raw:
         raw = {_SHORT_NAMES[name]: value for name, value in raw.items() if name in _SHORT_NAMES}
         number = raw.get("sentiment")
-        if isinstance(number, int) and 0 <= number < len(Sentiment):
+        if isinstance(number, int) and number in NUMBERS:
             raw["sentiment"] = CLASSES["sentiment"][number]
     if not isinstance(raw.get("text"), str):
         raise NlpError(f"{place}缺少文本字段 text (字符串)")
@@ -133,7 +137,7 @@ def _polarity(value: Any, place: str) -> dict[str, str] | None:
     try:
         for category, number in value:
             if category in CATEGORIES:
-                judged.setdefault(CATEGORIES[category], set()).add(int(number))
+                judged.setdefault(CATEGORIES[category], set()).add(NUMBERS.index(int(number)))
         return {name: CLASSES["sentiment"][min(said)] for name, said in judged.items() if len(said) == 1}
     except (TypeError, ValueError, IndexError) as e:
         raise NlpError(f'{place}的 acsa 应是 [[类别, 0 到 2], …], 如 [["物流", 2]]') from e

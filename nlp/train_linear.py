@@ -26,10 +26,11 @@ from index.models import ASPECTS, Intent, Sentiment
 from nlp.calibration import best_temperature, best_thresholds, f1
 from nlp.classifier import NlpError, home_version
 from nlp.clean import for_model
-from nlp.examples import json_lines
+from nlp.examples import json_lines, refusing
 from nlp.features import N_BUCKETS, buckets, matrix
 from nlp.heads import INTENTS, SENTIMENTS, SEVERITIES, Floats
 from nlp.linear import FILE, HEADS, N_COLUMNS, LinearClassifier, Weights, load, save
+from nlp.rows import NUMBERS
 
 Ints = NDArray[np.int64]
 
@@ -74,17 +75,15 @@ class Examples:
 def read_mentions(file: Path) -> Examples:
     """Rows that were read one by one; a head that is null was not judged."""
     rows = list(json_lines(file))
-    try:
+    with refusing(file) as at:
         return Examples(
-            texts=[for_model(row["text"]) for row in rows],
-            sentiment=np.array([_class(SENTIMENTS, row["sentiment"]) for row in rows], dtype=np.int64),
-            intent=np.array([_class(INTENTS, row["intent"]) for row in rows], dtype=np.int64),
-            severity=np.array([_class(SEVERITIES, row["severity"]) for row in rows], dtype=np.int64),
-            aspects=np.array([_named(row["aspects"]) for row in rows], dtype=np.int64).reshape(-1, len(ASPECTS)),
+            texts=[for_model(row["text"]) for row in at(rows)],
+            sentiment=np.array([_class(SENTIMENTS, row["sentiment"]) for row in at(rows)], dtype=np.int64),
+            intent=np.array([_class(INTENTS, row["intent"]) for row in at(rows)], dtype=np.int64),
+            severity=np.array([_class(SEVERITIES, row["severity"]) for row in at(rows)], dtype=np.int64),
+            aspects=np.array([_named(row["aspects"]) for row in at(rows)], dtype=np.int64).reshape(-1, len(ASPECTS)),
             weight=np.ones(len(rows), dtype=np.float32),
         )
-    except (KeyError, ValueError, TypeError) as e:
-        raise NlpError(f"训练数据 {file} 里有一行缺少字段或标签未知: {e}") from e
 
 
 def _class(classes: Sequence[Any], label: Any) -> int:
@@ -92,7 +91,10 @@ def _class(classes: Sequence[Any], label: Any) -> int:
 
 
 def _named(aspects: Sequence[str] | None) -> list[int]:
-    return [_UNKNOWN if aspects is None else int(name in aspects) for name in ASPECTS]
+    if aspects is None:
+        return [_UNKNOWN] * len(ASPECTS)
+    named = {ASPECTS.index(name) for name in aspects}
+    return [int(place in named) for place in range(len(ASPECTS))]
 
 
 def wordless() -> Examples:
@@ -109,19 +111,18 @@ def wordless() -> Examples:
 
 def read_corpora(file: Path, without: Set[str]) -> Examples:
     """The public corpora but for the texts that were labelled by hand."""
-    try:
-        read = [(for_model(row["t"]), row) for row in json_lines(file)]
-        rows = [row for text, row in read if text not in without]
-        return Examples(
-            texts=[text for text, _ in read if text not in without],
-            sentiment=np.array([row.get("s", _UNKNOWN) for row in rows]),
-            intent=np.array([_class(INTENTS, row.get("i") or None) for row in rows]),
+    rows = list(json_lines(file))
+    with refusing(file) as at:
+        texts = [for_model(row["t"]) for row in at(rows)]
+        every = Examples(
+            texts=texts,
+            sentiment=np.array([_class(NUMBERS, row.get("s")) for row in at(rows)]),
+            intent=np.array([_class(INTENTS, row.get("i") or None) for row in at(rows)]),
             severity=np.full(len(rows), _UNKNOWN),
-            aspects=np.array([_named(row.get("a")) for row in rows]),
-            weight=np.array([row.get("w", 1.0) for row in rows], dtype=np.float32),
+            aspects=np.array([_named(row.get("a")) for row in at(rows)]),
+            weight=np.array([float(row.get("w", 1.0)) for row in at(rows)], dtype=np.float32),
         )
-    except (KeyError, ValueError, TypeError) as e:
-        raise NlpError(f"训练数据 {file} 里有一行缺少字段或标签未知: {e}") from e
+    return _but(every, without)
 
 
 def choose_buckets(mentions: Sequence[str], corpora: Sequence[str]) -> tuple[NDArray[np.int32], Floats]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from index.models import ASPECTS
+from nlp import train_linear
 from nlp.classifier import NlpError
 from nlp.examples import Examples, read_corpora, read_mentions
 
@@ -66,6 +70,41 @@ def test_a_smoothed_label_keeps_its_weight_and_an_unknown_one_stays_unknown(tmp_
 
     assert found.intent[0].tolist() == pytest.approx([0.45, 0.01, 0.01, 0.01, 0.01, 0.01])
     assert not found.intent[1].any()
+
+
+@pytest.mark.parametrize("read", [read_mentions, train_linear.read_mentions])
+@pytest.mark.parametrize(
+    "wrong", [{"aspects": ["logistic"]}, {"intent": "praised"}, {"text": None}, {"sentiment": 1}], ids=str
+)
+def test_a_row_that_cannot_be_used_is_told_with_its_line(
+    tmp_path: Path, read: Callable[[Path], Any], wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(NlpError, match=r"rows\.jsonl 第 2 行"):
+        read(written(tmp_path, ROW, {**ROW, **wrong}, ROW))
+
+
+@pytest.mark.parametrize("read", [read_corpora, partial(train_linear.read_corpora, without=set())])
+@pytest.mark.parametrize("wrong", [{"s": -1}, {"s": 3}, {"i": "praised"}, {"a": ["logistic"]}], ids=str)
+def test_a_corpus_row_that_cannot_be_used_is_told_with_its_line(
+    tmp_path: Path, read: Callable[[Path], Any], wrong: dict[str, Any]
+) -> None:
+    row = {"t": "好喝", "src": "made", "s": 2}
+    with pytest.raises(NlpError, match=r"rows\.jsonl 第 2 行"):
+        read(written(tmp_path, row, {**row, **wrong}, row))
+
+
+@pytest.mark.parametrize("content", ["差".encode("gbk"), b"\xff\xfe"], ids=["GBK", "no text"])
+def test_a_file_of_another_encoding_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    with pytest.raises(NlpError, match="UTF-8"):
+        read_mentions(tmp_path / "rows.jsonl")
+
+
+def test_a_packed_file_that_was_cut_is_refused(tmp_path: Path) -> None:
+    packed = gzip.compress(b'{"t": "a", "src": "made"}\n' * 1000)
+    (tmp_path / "rows.jsonl.gz").write_bytes(packed[:-20])
+    with pytest.raises(NlpError, match="截断"):
+        read_corpora(tmp_path / "rows.jsonl.gz")
 
 
 def mentions(folder: Path, *rows: dict[str, Any]) -> Examples:

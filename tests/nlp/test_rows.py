@@ -40,6 +40,7 @@ def test_it_reads_mention_rows_and_corpora_rows(tmp_path: Path) -> None:
         ('{"text": "a", "aspects": "taste"}', "第 2 行的 aspects 应是列表"),
         ('{"t": "a", "acsa": [["物流"]]}', "第 2 行的 acsa 应是"),
         ('{"t": "a", "acsa": [["物流", 5]]}', "第 2 行的 acsa 应是"),
+        ('{"t": "a", "acsa": [["物流", -1]]}', "第 2 行的 acsa 应是"),
         ('{"t": "a", "fs": 2}', "第 2 行的 fs 应是 0 或 1"),
     ],
 )
