@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, Tensor]
 
-VERSION = "bert-2026.11.6"
+VERSION = "bert-2026.11.7"
 SEED = 20261126
 MENTIONS, WRITTEN, UNLABELLED, CORPORA = READ_FROM = (
     "mentions/train.jsonl", "mentions/written.jsonl", "mentions/unlabelled.jsonl.gz", "corpora/train.jsonl.gz",
