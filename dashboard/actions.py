@@ -83,8 +83,10 @@ def confirm(viewer: Viewer, mention_id: str, seen: Labels | None) -> Done:
 
 
 def _judged(viewer: Viewer, mention: Mention, said: Mapping[str, Any], text: str) -> Done:
-    review = reviewed_by(viewer, standing_review(mention), said, context.clock())
-    keep_what_was_said([mention], review.at)
+    kept = standing_review(mention)
+    review = reviewed_by(viewer, kept, said, context.clock())
+    if kept is None:
+        keep_what_was_said([mention], review.at)
     _edit(mention.id, MentionEdit(review=review))
     _log(viewer, CORRECTED, mention.id)
     return Done(text, (restore_review, mention.id, review, mention.review))
@@ -104,13 +106,12 @@ def standing_review(mention: Mention) -> Review | None:
 
 
 def keep_what_was_said(mentions: Sequence[Mention], now: datetime) -> None:
-    """Before people judge: what the model says of them now, for the agreement figures and as training rows.
-    A review that goes on keeps its beginning."""
+    """Before people judge mentions without a standing review: what the model says of them now, for the agreement
+    figures and as training rows. A review that goes on keeps its beginning."""
     below = context.settings().nlp.review_below
     fresh = [
         Reviewed(id=each.id, at=now, labels=each.labels, doubtful=bool(fitting.doubts(each, below)), words=each.words)
         for each in mentions
-        if standing_review(each) is None
     ]
     try:
         context.store().put_all(fresh)

@@ -26,15 +26,16 @@ def correct(viewer: Viewer, ids: Ids, sentiment: Sentiment | None, intent: Inten
     found = _seen(viewer, ids, tuple(Role))
     now = context.clock()
     reviews, before = {}, {}
-    judged = []
+    fresh = []
     for mention in found:
         kept = actions.standing_review(mention)
         if kept is not None and all(getattr(kept, name) == said[name] for name in said):
             continue
         reviews[mention.id] = actions.reviewed_by(viewer, kept, said, now)
         before[mention.id] = mention.review
-        judged.append(mention)
-    actions.keep_what_was_said(judged, now)
+        if kept is None:
+            fresh.append(mention)
+    actions.keep_what_was_said(fresh, now)
     _edit({key: MentionEdit(review=review) for key, review in reviews.items()})
     _log(viewer, [(CORRECTED, key) for key in reviews], now)
     words = [labels.SENTIMENT[sentiment]] if sentiment is not None else []

@@ -6,7 +6,6 @@ Sources: mentions/train.jsonl and written.jsonl (read one by one, the truth) and
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from index.models import ASPECTS
 from nlp.classifier import NlpError
 from nlp.clean import for_model
 from nlp.heads import INTENTS, SENTIMENTS, SEVERITIES, Floats
-from nlp.rows import CATEGORIES, NUMBERS, opened
+from nlp.rows import CATEGORIES, NUMBERS, opened, parsed
 
 CLASSES: Mapping[str, Sequence[Any]] = {"sentiment": SENTIMENTS, "intent": INTENTS, "severity": SEVERITIES}
 
@@ -193,16 +192,6 @@ def json_lines(file: Path) -> Iterator[dict[str, Any]]:
     try:
         with opened(file) as lines:
             for number, line in enumerate(lines, start=1):
-                yield _parsed(line, f"{file} 第 {number} 行")
+                yield parsed(line, f"{file} 第 {number} 行")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as e:
         raise NlpError(f"训练数据 {file} 读不了, 可能被截断或不是 UTF-8: {e}") from e
-
-
-def _parsed(line: str, place: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as e:
-        raise NlpError(f"{place}不是有效的 JSON: {e}") from e
-    if not isinstance(row, dict):
-        raise NlpError(f"{place}应是一个 JSON 对象")
-    return row

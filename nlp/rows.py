@@ -84,13 +84,19 @@ def opened(file: Path) -> IO[str]:
     return file.open(encoding="utf-8")
 
 
-def _row(line: str, place: str) -> Row:
+def parsed(line: str, place: str) -> dict[str, Any]:
+    """One row. place says for people where it stands; raises NlpError with it."""
     try:
         raw = json.loads(line)
     except json.JSONDecodeError as e:
         raise NlpError(f"{place}不是有效的 JSON: {e}") from e
     if not isinstance(raw, dict):
         raise NlpError(f'{place}应是一个 JSON 对象, 如 {{"text": "…", "intent": "complaint"}}')
+    return raw
+
+
+def _row(line: str, place: str) -> Row:
+    raw = parsed(line, place)
     if "text" not in raw:
         raw = {_SHORT_NAMES[name]: value for name, value in raw.items() if name in _SHORT_NAMES}
         number = raw.get("sentiment")
