@@ -34,7 +34,7 @@ from packaging.utils import canonicalize_name
 from settings import ROOT, StoreSettings, load
 from tests.index.test_elastic_security import ROLE
 from tests.servers.certificates import Authority
-from tests.servers.elastic import free_port
+from tests.servers.ports import free_port
 
 DEPLOY = ROOT / "deploy"
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)\}")

@@ -21,14 +21,9 @@ import pytest
 from settings import ROOT, StoreSettings
 from tests.index.backends import TemporaryElasticStore
 from tests.servers.elastic import store_settings
+from tests.servers.ports import free_port
 
 PATIENCE_S = 120
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def get(url: str) -> bytes:

@@ -25,6 +25,7 @@ from crawlers.spool import SpoolFile, pending, read, read_bad
 from index.models import Mention, Outcome, Run
 from settings import ROOT, CrawlSettings
 from tests.crawlers.conftest import NOW, a_source
+from tests.servers.ports import free_port
 from tests.servers.site import UNDATED_FEED, Site
 
 CRAWL = CrawlSettings(delay_s=0.01, timeout_s=2, run_timeout_s=30, max_bytes=256 * 1024, max_pages=6, max_retries=1)
@@ -121,12 +122,6 @@ class Lab:
 def url_of(path: str, site: Site, places: dict[str, str]) -> str:
     url = path.format(**places)
     return url if url.startswith("http") else site.url + url
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def mentions_of(file: SpoolFile) -> list[Mention]:

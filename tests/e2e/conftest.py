@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from tests.dashboard.lively import fill
 from tests.index.backends import TemporaryElasticStore
 from tests.servers.elastic import store_settings
 from tests.servers.elastic_proxy import Proxy, cut, whole
+from tests.servers.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = Path("/usr/bin/chromium")
@@ -110,7 +110,7 @@ def elasticsearch(folder: Path) -> Iterator[Dashboard]:
 @contextmanager
 def a_dashboard(folder: Path, section: str = "") -> Iterator[tuple[str, Path]]:
     """Its URL and its log."""
-    settings, log, port = folder / "settings.toml", folder / "dashboard.log", a_free_port()
+    settings, log, port = folder / "settings.toml", folder / "dashboard.log", free_port()
     settings.write_text(f'[service]\ndata_dir = "{folder}"\nport = {port}\n\n[sample]\nenabled = true\n\n{section}')
     environ = {name: value for name, value in os.environ.items() if not name.startswith("WENSHENG_")}
     with log.open("wb") as out:
@@ -127,12 +127,6 @@ def a_dashboard(folder: Path, section: str = "") -> Iterator[tuple[str, Path]]:
     finally:
         process.terminate()
         process.wait(20)
-
-
-def a_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

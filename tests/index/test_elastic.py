@@ -15,8 +15,9 @@ from index.models import Customer, Engagement, Link, MentionEdit, Order, Task
 from index.store import MentionQuery, QueryError, SchemaError, StoreError, StoreUnavailable, VersionConflict
 from tests.builders import NOW, a_mention, a_record, a_review, ago
 from tests.index.backends import TemporaryElasticStore, elasticsearch
-from tests.servers.elastic import free_port, store_settings
+from tests.servers.elastic import store_settings
 from tests.servers.elastic_proxy import Answer, Proxy, once
+from tests.servers.ports import free_port
 
 pytestmark = pytest.mark.es
 

@@ -10,7 +10,6 @@ import atexit
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,19 +23,13 @@ from pathlib import Path
 import pytest
 
 from settings import ROOT, StoreSettings
+from tests.servers.ports import free_port
 
 START = ROOT.parent / "shared" / "elasticsearch" / "start"
 VARIABLE = "WENSHENG_TEST_ELASTICSEARCH_URL"
 HEAP = "768m"
 
 _prefixes = count(1)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port
 
 
 @dataclass

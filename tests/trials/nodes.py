@@ -38,6 +38,7 @@ from index.store import StoreUnavailable
 from settings import ROOT, Settings, load
 from tests.servers import elastic
 from tests.servers.elastic_cluster import Cluster, a_cluster
+from tests.servers.ports import free_port
 from tests.trials import kill
 from tests.trials.progress import end_in_good_order, say_and_end, tell
 from tests.trials.visitor import PAGES, View
@@ -209,7 +210,7 @@ def trial(folder: Path, *, n_rounds: int, down_s: float, heap: str, seed: int) -
         closing.callback(cluster.stop)
         cluster.start()
         tell("three nodes, green")
-        port = elastic.free_port()
+        port = free_port()
         path = folder / "settings.toml"
         path.write_text(kill.settings_text(9, n_sources=0), encoding="utf-8")
         environ = _environ(path, folder, cluster, port)
