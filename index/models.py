@@ -633,8 +633,9 @@ class Reviewed(Record):
     """Mention.words then; empty where that was not kept."""
 
     def is_about(self, mention: Mention) -> bool:
-        """False once the author edited what was judged."""
-        return self.words in ("", mention.words)
+        """False once the author edited what was judged, or where a review of before that was given back."""
+        is_older = mention.review is not None and mention.review.at < self.at
+        return self.words in ("", mention.words) and not is_older
 
 
 class Lease(Record):

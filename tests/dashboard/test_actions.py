@@ -310,13 +310,17 @@ def test_what_was_said_of_a_text_that_its_author_changed_is_judged_anew(lively: 
     edited = {"text": "山岚的客服很负责, 已经解决了", "labels": solved, "collected_at": later}
     lively.add_mentions([mention.model_copy(update=edited)], now=later)
 
-    actions.correct(viewer, mention.id, "sentiment", Sentiment.POSITIVE)
+    done = actions.correct(viewer, mention.id, "sentiment", Sentiment.POSITIVE)
 
     review, kept = lively.mentions([mention.id])[mention.id].review, lively.get(Reviewed, mention.id)
     assert review is not None
     assert kept is not None
     assert (review.sentiment, review.intent) == (Sentiment.POSITIVE, None)
     assert kept.labels == solved
+    assert done.undo is not None
+    undo, *args = done.undo
+    undo(viewer, *args)
+    assert actions.standing_review(lively.mentions([mention.id])[mention.id]) is None, "still of the former words"
 
 
 def test_a_change_that_was_saved_is_never_called_undone_because_the_log_fails(
