@@ -62,7 +62,7 @@ class Done:
 def correct(viewer: Viewer, mention_id: str, head: str, value: Any) -> Done:
     """A person's word on one head (sentiment, intent, severity, aspects) of a mention."""
     mention = seen_mention(viewer, mention_id, EVERYBODY)
-    return _judged(viewer, mention, {head: value}, f"已更正为{_said(head, value)}")
+    return _judged(viewer, mention, standing_review(mention), {head: value}, f"已更正为{_said(head, value)}")
 
 
 def confirm(viewer: Viewer, mention_id: str, seen: Labels | None) -> Done:
@@ -79,16 +79,16 @@ def confirm(viewer: Viewer, mention_id: str, seen: Labels | None) -> Done:
     confirmed = {head: getattr(read, head) for head in open_heads}
     if "aspects" in confirmed:  # without the model's probabilities: a person is not 60 % sure
         confirmed["aspects"] = tuple(Aspect(name=each.name, polarity=each.polarity) for each in read.aspects)
-    return _judged(viewer, mention, confirmed, "已确认标注无误")
+    return _judged(viewer, mention, kept, confirmed, "已确认标注无误")
 
 
-def _judged(viewer: Viewer, mention: Mention, said: Mapping[str, Any], text: str) -> Done:
-    kept = standing_review(mention)
+def _judged(viewer: Viewer, mention: Mention, kept: Review | None, said: Mapping[str, Any], text: str) -> Done:
+    """kept: the standing review."""
     review = reviewed_by(viewer, kept, said, context.clock())
     if kept is None:
         keep_what_was_said([mention], review.at)
     _edit(mention.id, MentionEdit(review=review))
-    _log(viewer, CORRECTED, mention.id)
+    log(viewer, CORRECTED, mention.id)
     return Done(text, (restore_review, mention.id, review, mention.review))
 
 
@@ -141,21 +141,21 @@ def hide(viewer: Viewer, mention_id: str, reason: str) -> Done:
     if not reason.strip():
         raise ActionError("请写明隐藏的原因")
     _edit(mention_id, MentionEdit(hidden=f"{reason.strip()} ({viewer.name})"))
-    _log(viewer, "hide", f"{mention_id}: {reason.strip()}")
+    log(viewer, "hide", f"{mention_id}: {reason.strip()}")
     return Done("已隐藏, 不再计入任何数字", (unhide, mention_id))
 
 
 def unhide(viewer: Viewer, mention_id: str) -> Done:
     seen_mention(viewer, mention_id, HANDLERS)
     _edit(mention_id, MentionEdit(hidden=None))
-    _log(viewer, "unhide", mention_id)
+    log(viewer, "unhide", mention_id)
     return Done("已取消隐藏")
 
 
 def export_logged(viewer: Viewer, kind: str, n: int, what: str) -> Done:
     """Keep who took out how much; called before the file is handed over."""
     allow(viewer, EVERYBODY)
-    _log(viewer, "export", f"{kind} {n} 条: {what}", failed="操作日志写不进去, 没有执行")
+    log(viewer, "export", f"{kind} {n} 条: {what}", failed="操作日志写不进去, 没有执行")
     return Done(f"已导出 {formats.number(n)} 条, 并记入操作日志")
 
 
@@ -204,7 +204,7 @@ def import_customers(viewer: Viewer, path: Path, *, dry_run: bool) -> customers.
     except (CustomerFileError, StoreError) as error:
         raise ActionError(str(error)) from error
     if report.applied:
-        _log(viewer, "import", f"客户 {len(report.changes)} 位, 新增 {report.n('new')}, 更新 {report.n('changed')}")
+        log(viewer, "import", f"客户 {len(report.changes)} 位, 新增 {report.n('new')}, 更新 {report.n('changed')}")
     return report
 
 
@@ -255,6 +255,18 @@ def _edit(mention_id: str, edit: MentionEdit) -> None:
     queries.forget()
 
 
+def log(viewer: Viewer, action: str, *notes: str, failed: str = "已保存, 但没能记入操作日志") -> None:
+    """Keep who did what: a line for each note. failed: what people are told if that cannot be written."""
+    now = context.clock()
+    entries = [
+        LogEntry(id=secrets.token_hex(12), at=now, actor=viewer.name, action=action, note=note[:500]) for note in notes
+    ]
+    try:
+        context.store().put_all(entries)
+    except StoreError as error:
+        raise ActionError(f"{failed}: {error}") from error
+
+
 def change(kind: type[R], record_id: str, transition: Callable[[R, datetime], R]) -> R:
     """Read, change, compare and set; who loses a race looks again. Returns the record as it was."""
     for _ in range(_TRIES):
@@ -279,14 +291,6 @@ def _link(viewer: Viewer, decide: Callable[..., Link], link_id: str) -> None:
     except (customers.LinkError, StoreError) as error:
         raise ActionError(str(error)) from error
     queries.forget()
-
-
-def _log(viewer: Viewer, action: str, note: str, *, failed: str = "已保存, 但没能记入操作日志") -> None:
-    entry = LogEntry(id=secrets.token_hex(12), at=context.clock(), actor=viewer.name, action=action, note=note[:500])
-    try:
-        context.store().put(entry)
-    except StoreError as error:
-        raise ActionError(f"{failed}: {error}") from error
 
 
 def _said(head: str, value: Any) -> str:

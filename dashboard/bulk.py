@@ -5,14 +5,12 @@ Each can be repeated without harm. Undo gives back only what nobody has changed 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 from dashboard import actions, casework, context, labels, queries
 from dashboard.access import Viewer
 from dashboard.actions import HANDLERS, ActionError, Done, allow
-from index.models import CORRECTED, Intent, LogEntry, Mention, MentionEdit, Review, Role, Sentiment, TaskState
+from index.models import CORRECTED, Intent, Mention, MentionEdit, Review, Role, Sentiment, TaskState
 from index.store import StoreError
 
 Ids = tuple[str, ...]
@@ -37,7 +35,7 @@ def correct(viewer: Viewer, ids: Ids, sentiment: Sentiment | None, intent: Inten
             fresh.append(mention)
     actions.keep_what_was_said(fresh, now)
     _edit({key: MentionEdit(review=review) for key, review in reviews.items()})
-    _log(viewer, [(CORRECTED, key) for key in reviews], now)
+    actions.log(viewer, CORRECTED, *reviews)
     words = [labels.SENTIMENT[sentiment]] if sentiment is not None else []
     words += [labels.INTENT[intent]] if intent is not None else []
     text = f"已把 {len(reviews)} 条更正为{'、'.join(words)}{_rest(len(found) - len(reviews), '条本来就是', ids, found)}"
@@ -58,7 +56,7 @@ def hide(viewer: Viewer, ids: Ids, reason: str) -> Done:
     new = [mention.id for mention in found if mention.hidden is None]
     kept = f"{reason.strip()} ({viewer.name})"
     _edit({key: MentionEdit(hidden=kept) for key in new})
-    _log(viewer, [("hide", f"{key}: {reason.strip()}") for key in new], context.clock())
+    actions.log(viewer, "hide", *(f"{key}: {reason.strip()}" for key in new))
     text = f"已隐藏 {len(new)} 条, 不再计入任何数字{_rest(len(found) - len(new), '条早已隐藏', ids, found)}"
     return Done(text, (unhide, tuple(new), kept) if new else None)
 
@@ -67,7 +65,7 @@ def unhide(viewer: Viewer, ids: Ids, reason: str) -> Done:
     """Show again those that are still hidden for this reason."""
     found = [mention.id for mention in _seen(viewer, ids, HANDLERS) if mention.hidden == reason]
     _edit({key: MentionEdit(hidden=None) for key in found})
-    _log(viewer, [("unhide", key) for key in found], context.clock())
+    actions.log(viewer, "unhide", *found)
     return Done(f"已取消隐藏 {len(found)} 条{_since(len(ids) - len(found))}")
 
 
@@ -112,17 +110,6 @@ def _edit(edits: Mapping[str, MentionEdit]) -> None:
     except StoreError as error:
         raise ActionError(f"没有保存: {error}") from error
     queries.forget()
-
-
-def _log(viewer: Viewer, lines: Iterable[tuple[str, str]], now: datetime) -> None:
-    entries = [
-        LogEntry(id=secrets.token_hex(12), at=now, actor=viewer.name, action=action, note=note[:500])
-        for action, note in lines
-    ]
-    try:
-        context.store().put_all(entries)
-    except StoreError as error:
-        raise ActionError(f"已保存, 但没能记入操作日志: {error}") from error
 
 
 def _rest(n_same: int, what: str, ids: Ids, found: list[Mention]) -> str:

@@ -22,6 +22,11 @@ from nlp.clean import for_model
 from nlp.heads import INTENTS, SENTIMENTS, SEVERITIES, Floats
 from nlp.rows import CATEGORIES, NUMBERS, opened, parsed
 
+MENTIONS, WRITTEN, UNLABELLED, CORPORA = TRAINING_FILES = (
+    "mentions/train.jsonl", "mentions/written.jsonl", "mentions/unlabelled.jsonl.gz", "corpora/train.jsonl.gz",
+)  # fmt: skip
+"""Where they lie in the data folder."""
+
 CLASSES: Mapping[str, Sequence[Any]] = {"sentiment": SENTIMENTS, "intent": INTENTS, "severity": SEVERITIES}
 
 GOLD_ASPECTS = {"zhijiang", "o2o_food_safety", "BDCI_car", "car_complain"}

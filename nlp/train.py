@@ -28,7 +28,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,18 @@ from nlp.base import read_base
 from nlp.brands import BRANDS
 from nlp.calibration import best_pool, best_temperature, f1
 from nlp.classifier import NlpError, home_version
-from nlp.examples import Examples, joined, read_corpora, read_mentions, read_unlabelled
+from nlp.examples import (
+    CORPORA,
+    MENTIONS,
+    TRAINING_FILES,
+    UNLABELLED,
+    WRITTEN,
+    Examples,
+    joined,
+    read_corpora,
+    read_mentions,
+    read_unlabelled,
+)
 from nlp.export import MOST_BYTES_SHIPPED, export
 from nlp.heads import SENTIMENTS, SLICES, Floats
 from nlp.learn import TRAIN_TOKENS, Stage, learn, logits_of, part_of
@@ -69,9 +80,6 @@ Weights = dict[str, Tensor]
 
 VERSION = "bert-2026.11.7"
 SEED = 20261126
-MENTIONS, WRITTEN, UNLABELLED, CORPORA = READ_FROM = (
-    "mentions/train.jsonl", "mentions/written.jsonl", "mentions/unlabelled.jsonl.gz", "corpora/train.jsonl.gz",
-)  # fmt: skip
 N_HELD_OUT = 1500
 """Mentions that no stage sees: figures while training, temperatures and shares come from them."""
 
@@ -212,7 +220,7 @@ def read_data(folder: Path, extra: Path | None) -> Data:
 
 def _made_of(folder: Path, base: str, extra: Path | None) -> dict[str, Path | str | None]:
     """What the stages are learnt from; an encoder by name or folder is known by its name alone."""
-    files: dict[str, Path | str | None] = {name: folder / name for name in READ_FROM}
+    files: dict[str, Path | str | None] = {name: folder / name for name in TRAINING_FILES}
     weights = Path(base) / WEIGHTS if _is_ours(base) else Path(base)
     return files | {"--extra": extra, "--base": weights if weights.is_file() else base}
 
@@ -388,10 +396,6 @@ def calibrated(shop: Workshop) -> Manifest:
     )
 
 
-def _bytes(weights: Weights) -> Iterator[bytes]:
-    return (values.cpu().numpy().tobytes() for values in weights.values())
-
-
 def learning_curve(data: Data, shop: Workshop, base: str) -> None:
     """The mentions alone on the plain encoder, with more and more rows: what more labels bring."""
     for n in (*CURVE, len(data.mentions)):
@@ -450,7 +454,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         manifest = calibrated(shop)
         ships = given.out.resolve() == SHIPPED
         if not ships:
-            manifest = manifest.model_copy(update={"version": home_version(VERSION, _bytes(shop.weights()))})
+            parts = (values.cpu().numpy().tobytes() for values in shop.network.state_dict().values())
+            manifest = manifest.model_copy(update={"version": home_version(manifest.version, parts)})
         manifest = export(
             shop.network.cpu(),
             shop.tokenizer,

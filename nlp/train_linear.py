@@ -26,7 +26,7 @@ from index.models import ASPECTS, Intent, Sentiment
 from nlp.calibration import best_temperature, best_thresholds, f1
 from nlp.classifier import NlpError, home_version
 from nlp.clean import for_model
-from nlp.examples import json_lines, refusing
+from nlp.examples import CORPORA, MENTIONS, WRITTEN, json_lines, refusing
 from nlp.features import N_BUCKETS, buckets, matrix
 from nlp.heads import INTENTS, SENTIMENTS, SEVERITIES, Floats
 from nlp.linear import FILE, HEADS, N_COLUMNS, LinearClassifier, Weights, load, save
@@ -113,9 +113,8 @@ def read_corpora(file: Path, without: Set[str]) -> Examples:
     """The public corpora but for the texts that were labelled by hand."""
     rows = list(json_lines(file))
     with refusing(file) as at:
-        texts = [for_model(row["t"]) for row in at(rows)]
         every = Examples(
-            texts=texts,
+            texts=[for_model(row["t"]) for row in at(rows)],
             sentiment=np.array([_class(NUMBERS, row.get("s")) for row in at(rows)]),
             intent=np.array([_class(INTENTS, row.get("i") or None) for row in at(rows)]),
             severity=np.full(len(rows), _UNKNOWN),
@@ -175,12 +174,12 @@ def train(
     as nlp.clean.for_model gives them.
     """
     say("读取数据 …")
-    mentions = _joined(_but(read_mentions(data / "mentions" / "train.jsonl"), without), wordless())
+    mentions = _joined(_but(read_mentions(data / MENTIONS), without), wordless())
     n_from_data = len(mentions.texts)
     if extra is not None:
         mentions = _joined(mentions, _but(read_mentions(extra), without | set(mentions.texts)))
-    written = read_mentions(data / "mentions" / "written.jsonl")
-    corpora = read_corpora(data / "corpora" / "train.jsonl.gz", set(mentions.texts) | without)
+    written = read_mentions(data / WRITTEN)
+    corpora = read_corpora(data / CORPORA, set(mentions.texts) | without)
     say(
         f"手工标注 {len(mentions.texts)} 行, 编写 {len(written.texts)} 行, 公开语料 {len(corpora.texts)} 行; 统计特征 …"
     )

@@ -27,7 +27,7 @@ def claim(folder: Path, made_of: Mapping[str, Path | str | None]) -> None:
     wanted = {name: _digest(what) if isinstance(what, Path) else what for name, what in made_of.items() if what}
     record = folder / FILE
     if not record.exists():
-        record.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        write_whole(record, lambda fresh: fresh.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8"))
         return
     try:
         begun = json.loads(record.read_text(encoding="utf-8"))

@@ -39,7 +39,7 @@ def show_readers() -> None:
         )
         if state.fallback_reason:
             st.text(state.fallback_reason)
-    if version is None and any(not state.fallback_reason for state in states):
+    if version is None and is_any_sound:
         st.caption(":orange[各台机器的模型版本不同。升级到同一版本之后, 才会重读旧提及。]")
 
 
@@ -51,8 +51,8 @@ def show_progress() -> None:
         return
     if version is None:
         said = "; ".join(f"{markup.escape(key or '未读')} {formats.number(n)} 条" for key, n in sorted(counts.items()))
-        ill = bool(states) and all(state.fallback_reason for state in states)
-        st.caption(f"现有标注: {said}。{'主模型恢复后, 其余的在后台重读。' if ill else ''}")
+        later = "主模型恢复后, 其余的在后台重读。" if states and not is_any_sound else ""
+        st.caption(f"现有标注: {said}。{later}")
         return
     left = total - done
     if not left:
@@ -144,6 +144,7 @@ def show_agreement() -> None:
 
 states = queries.reader_states()
 version, current = readers.best_version(states), readers.in_use(states)
+is_any_sound = any(not state.fallback_reason for state in states)
 left, right = st.columns([3, 2], gap="medium")
 with left, st.container(border=True, height="stretch"):
     st.subheader("现在的模型", anchor=False)

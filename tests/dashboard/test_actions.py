@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -327,14 +328,14 @@ def test_a_change_that_was_saved_is_never_called_undone_because_the_log_fails(
     lively: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mention = a_negative(lively)
-    put = lively.put
+    put_all = lively.put_all
 
-    def without_log(record: Record) -> Record:
-        if isinstance(record, LogEntry):
+    def without_log(records: Sequence[Record]) -> None:
+        if any(isinstance(record, LogEntry) for record in records):
             raise StoreUnavailable("disk full")
-        return put(record)
+        put_all(records)
 
-    monkeypatch.setattr(lively, "put", without_log)
+    monkeypatch.setattr(lively, "put_all", without_log)
     with pytest.raises(ActionError, match="已保存"):
         actions.hide(somebody(lively), mention.id, "广告")
     assert lively.mentions([mention.id])[mention.id].hidden is not None
