@@ -60,6 +60,7 @@ from nlp.classifier import Classifier
 from nlp.clean import clean
 from nlp.copies import fold, story_keys
 from nlp.match import TopicMatcher
+from nlp.names import hiding
 from nlp.pii import mask
 from settings import Settings
 
@@ -134,12 +135,20 @@ class Service:
         self.__dict__.pop("facts", None)
 
     def matcher(self) -> TopicMatcher:
-        """Of the topics as they stand now; compiled again only when they changed."""
+        """Of the topics as they stand now."""
+        return self._of_topics()[0]
+
+    def hiding(self) -> Callable[[str], str]:
+        """What takes the names of the topics, as they stand now, out of a text."""
+        return self._of_topics()[1]
+
+    def _of_topics(self) -> tuple[TopicMatcher, Callable[[str], str]]:
+        """Compiled again only when a topic changed."""
         topics = tuple(self.store.find(Topic, {"enabled": True}))
-        cached = self.__dict__.get("_matcher")
+        cached = self.__dict__.get("_compiled")
         if cached is None or cached[0] != topics:
-            cached = (topics, TopicMatcher(topics))
-            self.__dict__["_matcher"] = cached
+            cached = (topics, (TopicMatcher(topics), hiding([topic.names for topic in topics])))
+            self.__dict__["_compiled"] = cached
         return cached[1]
 
 
@@ -476,7 +485,7 @@ def ingest(
         else:
             fresh.append(mention)
     folded = fold_stories(service, fresh)
-    read = read_mentions(service.classifier, folded)
+    read = read_mentions(service.classifier, folded, service.hiding())
     linked = customers.link_mentions(store, read, now=now)
     added = store.add_mentions([*linked, *known], now=now)
     # Known ones, too: the process may have died before it came to this line.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -79,10 +79,10 @@ class Rereading:
 # ---------------------------------------------------------------------------------------------------- reading
 
 
-def read_mentions(classifier: Classifier, mentions: Sequence[Mention]) -> list[Mention]:
+def read_mentions(classifier: Classifier, mentions: Sequence[Mention], hidden: Callable[[str], str]) -> list[Mention]:
     """The mentions with labels. A forward is read with what it forwards, as the training rows are: "我不信//@…" or
-    "心真大//@…" say nothing or the opposite alone."""
-    read = classifier.read([mention.said for mention in mentions])
+    "心真大//@…" say nothing or the opposite alone. hidden: takes the names of the topics out of a text."""
+    read = classifier.read([hidden(mention.said) for mention in mentions])
     return [mention.model_copy(update={"labels": labels}) for mention, labels in zip(mentions, read, strict=True)]
 
 

@@ -12,7 +12,7 @@ from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 ENV_PREFIX = "WENSHENG_"
 ROOT = Path(__file__).resolve().parent
@@ -173,6 +173,8 @@ class TopicSettings(Section):
     kind: TopicKind
     query: str = Field(min_length=1)
     exclude: tuple[str, ...] = ()
+    names: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=2)], ...] = ()
+    """Taken out of a text before the model reads it; a single character would be part of other words."""
     enabled: bool = True
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from nlp.brands import BRANDS
 from nlp.clean import URL
 from nlp.figures import Reader
+from nlp.names import hiding
 from nlp.rows import Row
 
 _EMOTICON = re.compile(r"\[[^\[\]\s]{1,6}\]|[\u2600-\u27bf\U0001f000-\U0001faff]\ufe0f?")
@@ -143,6 +144,11 @@ def _brands_swapped(names: Sequence[str]) -> Callable[[str], str]:
     return swap
 
 
+def _brands_hidden(text: str) -> str:
+    """As the service reads it where every one of these brands is a topic."""
+    return hiding([[name] for name in dict.fromkeys(BRANDS.findall(text))])(text) if BRANDS.search(text) else text
+
+
 def _without_last_sign(text: str) -> str:
     return _LAST_SIGN.sub("", text)
 
@@ -157,6 +163,7 @@ CHANGES = (
     Change("full_width", _full_width, 0.03),
     Change("brand_short", _brands_swapped(_SHORT_NAMES), 0.03),
     Change("brand_long", _brands_swapped(_LONG_NAMES), 0.03),
+    Change("brand_hidden", _brands_hidden),
     Change("no_emoticons", _without_emoticons),
     Change("de", _mixed_de),
     Change("sounds", _replaced(_SOUNDS)),

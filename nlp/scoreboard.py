@@ -25,8 +25,9 @@ CHINESE = {
     "calibration": "mentions/test 的把握与待复核", "robustness": "mentions/test 改写后翻转的比例", "most": "最多",
     "probes": "编写的测试集, 读对的比例", "pairs": "成对都对",
     "traditional": "繁体 (s2t)", "taiwanese": "繁体台湾用词 (s2twp)", "full_width": "全角",
-    "brand_short": "品牌换成短名", "brand_long": "品牌换成长名", "no_emoticons": "去掉表情", "de": "的地得混用",
-    "sounds": "谐音", "slips": "错别字", "no_last_sign": "去掉句末标点", "full_stop": "句末加句号",
+    "brand_short": "品牌换成短名", "brand_long": "品牌换成长名", "brand_hidden": "品牌隐去",
+    "no_emoticons": "去掉表情", "de": "的地得混用", "sounds": "谐音", "slips": "错别字",
+    "no_last_sign": "去掉句末标点", "full_stop": "句末加句号",
 }  # fmt: skip
 ENGLISH = {
     "line": "line", "target": "target", "reached": "reached", "yes": "yes", "no": "**no**",
@@ -36,6 +37,7 @@ ENGLISH = {
     "probes": "written sets, share right", "pairs": "both of a pair",
     "traditional": "traditional script (s2t)", "taiwanese": "traditional, Taiwan's words (s2twp)",
     "full_width": "full width", "brand_short": "brand to a short name", "brand_long": "brand to a long name",
+    "brand_hidden": "brand hidden",
     "no_emoticons": "emoticons removed", "de": "的地得 mixed up", "sounds": "written by sound (谐音)",
     "slips": "slips of the input method", "no_last_sign": "last sign dropped", "full_stop": "full stop added",
 }  # fmt: skip

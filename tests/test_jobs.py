@@ -535,6 +535,21 @@ def test_what_the_store_refuses_lies_whole_in_the_bad_pile_and_is_told_with_the_
     store.close()
 
 
+def test_the_name_of_a_topic_is_no_part_of_what_is_read(make: Make) -> None:
+    read = []
+    for name in ("好想你", "坏小孩"):
+        topic = TopicSettings(id="brand", name=name, kind="brand", query=name, names=(name,))
+        service = make(topics=(topic,))
+        mention = a_mention(f"{name}家的快递到了", topics=())
+        spooled(service, [mention])
+        jobs.ingest_spool(service)
+        stored = service.store.mentions([mention.id])[mention.id]
+        assert name in stored.text
+        read.append(stored.labels)
+    assert read[0] is not None
+    assert read[0] == read[1]
+
+
 def test_a_worker_that_is_asked_to_end_leaves_the_spool_for_the_next_one(make: Make) -> None:
     service = make()
     spooled(service, [a_mention("山岚咖啡好喝", topics=())])

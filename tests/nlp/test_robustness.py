@@ -51,6 +51,11 @@ def test_a_change_writes_the_text_another_way(name: str, text: str, other: str) 
     assert CHANGE[name].apply(text) == other
 
 
+def test_a_hidden_brand_is_gone_and_two_of_them_stay_apart() -> None:
+    hidden = CHANGE["brand_hidden"].apply("华为比小米贵, 华为好")
+    assert hidden == "青禾比沐川贵, 青禾好"
+
+
 @pytest.mark.parametrize("text", ["目的地在当地的地铁站旁", "我觉得值得", "的确如此", "地址不对"])
 def test_words_that_only_hold_a_de_are_left_alone(text: str) -> None:
     changed = CHANGE["de"].apply(text)
