@@ -19,6 +19,7 @@ from nlp.batches import batches, padded
 from nlp.brands import BRANDS
 from nlp.classifier import NlpError
 from nlp.examples import CLASSES, Examples, empty, joined
+from nlp.masked import Guesser, hide
 from nlp.network import Logits, Network
 from nlp.workfolder import write_whole
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TOKENS_AT_ONCE = 3072
-"""Pieces of a batch, padding included."""
+"""Pieces of a batch, padding included, where a stage does not say otherwise."""
 
 PADDED_TO = 8
 
@@ -40,6 +41,12 @@ WEIGHT_DECAY = 0.01
 WARM_UP = 0.06
 LAYER_DECAY = 0.92
 """Learning rate of a layer against that of the one above it: what lies deep knows the language already."""
+
+GUESSER_FACTOR = 3.0
+"""Learning rate of what guesses hidden words, which starts from nothing too."""
+
+LABELS_BESIDE = 0.5
+"""Weight of the labels where words are guessed: what the encoder knows of them must not be lost meanwhile."""
 
 HEAD_FACTOR = 5.0
 """Learning rate of the heads, which start from nothing, against that of the top layer."""
@@ -79,7 +86,9 @@ class Stage:
     lr is that of the top layer of the encoder; it rises, then falls to nothing. dropout: in the encoder, behind every
     layer; that of the heads always stays. share_swapped: of the texts whose brands get another name. agreement: weight
     of what two readings of a text, roughened twice and in the second under other brand names, differ by (R-Drop, Liang
-    et al. 2021); at 0 each text is read once.
+    et al. 2021); at 0 each text is read once. masked: share of the pieces that are hidden and guessed (nlp/masked.py),
+    beside the labels; then there are no pairs. tokens_at_once: pieces of a batch; a GPU takes ten times what suits a
+    CPU. layer_decay: learning rate of a layer against that of the one above it.
     """
 
     name: str
@@ -90,6 +99,9 @@ class Stage:
     dropout: float = 0.0
     share_swapped: float = 0.3
     agreement: float = 0.0
+    masked: float = 0.0
+    tokens_at_once: int | None = None
+    layer_decay: float = LAYER_DECAY
 
 
 def learn(
@@ -101,7 +113,9 @@ def learn(
     Raises NlpError if the loss stops being a number.
     """
     device = next(network.parameters()).device
-    optimizer = torch.optim.AdamW(_groups(network, stage.lr), betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    torch.manual_seed(stage.seed)
+    guesser = Guesser(network).to(device)
+    optimizer = torch.optim.AdamW(_groups(network, guesser, stage), betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     plan = [len(list(_batches(examples, stage, epoch, tokenizer))) for epoch in range(stage.n_epochs)]
     n_steps = sum(plan)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _factor(step, n_steps))
@@ -112,6 +126,7 @@ def learn(
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
+        guesser.load_state_dict(state["guesser"])
         done = state["done"]
         say(f"{stage.name}: 从第 {done} 步继续")
     network.train()
@@ -125,10 +140,8 @@ def learn(
             if step <= done:
                 continue
             torch.manual_seed(stage.seed * _SEEDS_APART + step)
-            ids, mask = _on(device, batch.ids)
-            with torch.autocast(device.type, dtype=torch.bfloat16):
-                found = network(ids, mask)
-            loss = _loss_of(found, batch.examples, stage.agreement) / texts_per_batch
+            of_batch = _loss_of_guesses if stage.masked else _loss_of_readings
+            loss = of_batch(network, guesser, batch, stage) / texts_per_batch
             if not torch.isfinite(loss):
                 raise NlpError(f"{stage.name} 第 {step} 步的损失不是有限的数; 请检查训练数据的标签")
             torch.autograd.backward(loss)
@@ -145,7 +158,7 @@ def learn(
                 say(f"{stage.name}: {where}, 损失 {average:.4f}, 约剩 {left:.0f} 分钟")
                 shown = now
             if now - kept_at > SAVE_EVERY_S:
-                _save(saved, network, optimizer, schedule, step)
+                _save(saved, network, guesser, optimizer, schedule, step)
                 kept_at = now
     network.eval()
 
@@ -178,6 +191,7 @@ class _Batch:
 def _save(
     file: Path,
     network: Network,
+    guesser: Guesser,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LambdaLR,
     done: int,
@@ -186,6 +200,7 @@ def _save(
         "network": network.state_dict(),
         "optimizer": optimizer.state_dict(),
         "schedule": schedule.state_dict(),
+        "guesser": guesser.state_dict(),
         "done": done,
     }
     write_whole(file, partial(torch.save, state))
@@ -215,7 +230,7 @@ def _set_dropout(network: Network, share: float) -> None:
         part.dropout = _Dropout(share)
 
 
-def _groups(network: Network, lr: float) -> list[dict[str, object]]:
+def _groups(network: Network, guesser: Guesser, stage: Stage) -> list[dict[str, object]]:
     """Parameters by depth: the deeper, the slower; norms and biases are not decayed."""
     depth = network.encoder.config.num_hidden_layers
     groups: dict[tuple[float, float], list[Tensor]] = {}
@@ -224,13 +239,14 @@ def _groups(network: Network, lr: float) -> list[dict[str, object]]:
         if not name.startswith("encoder."):
             factor = HEAD_FACTOR
         elif layer:
-            factor = LAYER_DECAY ** (depth - 1 - int(layer[1]))
+            factor = stage.layer_decay ** (depth - 1 - int(layer[1]))
         else:
-            factor = LAYER_DECAY**depth
+            factor = stage.layer_decay**depth
         decay = WEIGHT_DECAY if parameter.ndim > 1 else 0.0
         groups.setdefault((factor, decay), []).append(parameter)
+    groups[GUESSER_FACTOR, 0.0] = list(guesser.parameters())
     return [
-        {"params": parameters, "lr": lr * factor, "weight_decay": decay}
+        {"params": parameters, "lr": stage.lr * factor, "weight_decay": decay}
         for (factor, decay), parameters in groups.items()
     ]
 
@@ -250,7 +266,7 @@ def _batches(examples: Examples, stage: Stage, epoch: int, tokenizer: Tokenizer)
         shares = (stage.share_swapped, 1.0) if stage.agreement else (stage.share_swapped,)
         readings = [_pieces(tokenizer, [_roughened(text, chance, share) for text in part.texts]) for share in shares]
         lengths = [max(map(len, of_text)) for of_text in zip(*readings, strict=True)]
-        cut = list(batches(lengths, TOKENS_AT_ONCE, padded_to=PADDED_TO))
+        cut = list(batches(lengths, stage.tokens_at_once or TOKENS_AT_ONCE, padded_to=PADDED_TO))
         for place in chance.permutation(len(cut)):
             rows = cut[place]
             yield _Batch(part.take(rows), [encoded[row] for encoded in readings for row in rows])
@@ -328,12 +344,26 @@ def _with_composed(part: Examples, share: float, chance: np.random.Generator) ->
     return joined(part, made)
 
 
-def _loss_of(found: Tensor, true: Examples, agreement: float) -> Tensor:
-    """found holds the logits of the texts and, if there is to be agreement, those of their twins."""
-    if not agreement:
-        return _loss(Logits.of(found), true)
+def _loss_of_readings(network: Network, _: Guesser, batch: _Batch, stage: Stage) -> Tensor:
+    """Of the texts or, if there is to be agreement, of them and their twins; sum over the texts."""
+    ids, mask = _on(network.queries.device, batch.ids)
+    with torch.autocast(ids.device.type, dtype=torch.bfloat16):
+        found = network(ids, mask)
+    if not stage.agreement:
+        return _loss(Logits.of(found), batch.examples)
     one, other = (Logits.of(half) for half in found.chunk(2))
-    return (_loss(one, true) + _loss(other, true)) / 2 + agreement * _difference(one, other)
+    return (_loss(one, batch.examples) + _loss(other, batch.examples)) / 2 + stage.agreement * _difference(one, other)
+
+
+def _loss_of_guesses(network: Network, guesser: Guesser, batch: _Batch, stage: Stage) -> Tensor:
+    """Of hidden words and, from the same reading, of the labels; sum over the texts."""
+    ids, mask = _on(network.queries.device, batch.ids)
+    given, places = hide(ids, mask, stage.masked)
+    with torch.autocast(ids.device.type, dtype=torch.bfloat16):
+        words = network.words(given, mask)
+        surprise = guesser.surprise(words.flatten(0, 1)[places], ids.flatten()[places])
+        found = network.judged(words, mask)
+    return len(batch.examples) * surprise + LABELS_BESIDE * _loss(Logits.of(found), batch.examples)
 
 
 def _difference(one: Logits, other: Logits) -> Tensor:

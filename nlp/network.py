@@ -80,7 +80,15 @@ class Network(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Logits (n, N_LOGITS) of texts given as piece numbers (n, longest) with a mask of 1 for every piece."""
-        words = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.judged(self.words(ids, mask), mask)
+
+    def words(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """What every piece is in its text (n, longest, hidden)."""
+        states: Tensor = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        return states
+
+    def judged(self, words: Tensor, mask: Tensor) -> Tensor:
+        """Logits (n, N_LOGITS) from what words() gives."""
         answers = words @ self.queries.T / self.queries.shape[1] ** 0.5
         answers = answers.float().masked_fill(mask[:, :, None] == 0, float("-inf"))
         views = self.dropout(answers.softmax(dim=1).transpose(1, 2).to(words.dtype) @ words).float()

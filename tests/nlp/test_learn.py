@@ -43,6 +43,16 @@ def test_it_learns_from_pairs_of_readings_too(rows: Examples, tmp_path: Path) ->
     assert right.mean() > 0.9
 
 
+def test_it_learns_to_guess_hidden_words_beside_the_labels(rows: Examples, tmp_path: Path) -> None:
+    network = tiny.network()
+    stage = replace(STAGE, masked=0.2, n_epochs=12, tokens_at_once=256)
+    learn(network, tiny.tokenizer(), rows, stage, tmp_path, print)
+
+    found = Logits.of(logits_of(network, tiny.tokenizer(), rows.texts))
+    right = found.intent.numpy().argmax(axis=1) == rows.intent.argmax(axis=1)
+    assert right.mean() > 0.8
+
+
 def test_every_text_is_read_beside_its_twin_under_another_brand_name(
     rows: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,11 +84,12 @@ def test_readings_differ_by_nothing_only_where_they_are_the_same(seed: int) -> N
     assert learning._difference(one, other).item() == pytest.approx(learning._difference(other, one).item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("stage", [STAGE, replace(STAGE, masked=0.2)])
 def test_a_run_that_was_cut_off_ends_with_the_same_weights(
-    rows: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rows: Examples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
 ) -> None:
     whole, cut = tiny.network(), tiny.network()
-    learn(whole, tiny.tokenizer(), rows, STAGE, tmp_path, print)
+    learn(whole, tiny.tokenizer(), rows, stage, tmp_path, print)
     monkeypatch.setattr(learning, "SAVE_EVERY_S", 0)
     keep = learning._save
     n_saved = 0
@@ -92,10 +103,10 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
 
     monkeypatch.setattr(learning, "_save", keep_and_die)
     with pytest.raises(KeyboardInterrupt):
-        learn(cut, tiny.tokenizer(), rows, STAGE, tmp_path, print)
+        learn(cut, tiny.tokenizer(), rows, stage, tmp_path, print)
 
     again = tiny.network(seed=9)
-    learn(again, tiny.tokenizer(), rows, STAGE, tmp_path, print)
+    learn(again, tiny.tokenizer(), rows, stage, tmp_path, print)
 
     for one, other in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)

@@ -116,7 +116,7 @@ def test_a_text_that_people_read_is_learnt_once_and_by_their_label(
     row = {"text": text, "intent": "suggestion", "sentiment": "neutral", "severity": 0, "aspects": []}
     taught = _taught(data, tiny_model, tmp_path, monkeypatch, extra=[row])
 
-    assert list(taught) == ["third", "paired", "last", "closing", "again"]
+    assert list(taught) == ["third", "paired", "last", "closing", "again", "masked", "after"]
     for examples in taught.values():
         assert INTENTS[int(_intent_of(text, examples).argmax())] == "suggestion"
 
