@@ -83,6 +83,15 @@ LONGEST_BACK_OFF = timedelta(hours=6)
 LONGEST_RETRY_AFTER = timedelta(days=30)
 
 
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Topics compiled: which of them a text belongs to, and what takes their names out of one."""
+
+    topics: tuple[Topic, ...]
+    matcher: TopicMatcher
+    hidden: Callable[[str], str]
+
+
 @dataclass(frozen=True)
 class Service:
     """What every job needs. name is `host:pid:started`, so that claims of a dead process can be told."""
@@ -134,22 +143,14 @@ class Service:
         """What rules remember of the past is no longer so."""
         self.__dict__.pop("facts", None)
 
-    def matcher(self) -> TopicMatcher:
-        """Of the topics as they stand now."""
-        return self._of_topics()[0]
-
-    def hiding(self) -> Callable[[str], str]:
-        """What takes the names of the topics, as they stand now, out of a text."""
-        return self._of_topics()[1]
-
-    def _of_topics(self) -> tuple[TopicMatcher, Callable[[str], str]]:
-        """Compiled again only when a topic changed."""
+    def listening(self) -> Listening:
+        """To the topics as they stand now; compiled again only when one changed."""
         topics = tuple(self.store.find(Topic, {"enabled": True}))
-        cached = self.__dict__.get("_compiled")
-        if cached is None or cached[0] != topics:
-            cached = (topics, (TopicMatcher(topics), hiding([topic.names for topic in topics])))
-            self.__dict__["_compiled"] = cached
-        return cached[1]
+        known: Listening | None = self.__dict__.get("_listening")
+        if known is None or known.topics != topics:
+            known = Listening(topics, TopicMatcher(topics), hiding([topic.names for topic in topics]))
+            self.__dict__["_listening"] = known
+        return known
 
 
 # ---------------------------------------------------------------------------------------------- provision
@@ -475,7 +476,8 @@ def ingest(
     oldest = now - timedelta(days=service.settings.retention.mentions_days)
     young = [mention for mention in cleaned if oldest <= mention.published_at]
     telling = [mention for mention in young if mention.text or mention.title]
-    matched = match(telling, service.matcher(), fixed or {}, store)
+    listening = service.listening()
+    matched = match(telling, listening.matcher, fixed or {}, store)
     stored = store.mentions([mention.id for mention in matched])
     fresh, known = [], []
     for mention in matched:
@@ -485,7 +487,7 @@ def ingest(
         else:
             fresh.append(mention)
     folded = fold_stories(service, fresh)
-    read = read_mentions(service.classifier, folded, service.hiding())
+    read = read_mentions(service.classifier, folded, listening.hidden)
     linked = customers.link_mentions(store, read, now=now)
     added = store.add_mentions([*linked, *known], now=now)
     # Known ones, too: the process may have died before it came to this line.

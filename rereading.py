@@ -86,7 +86,7 @@ def reread(service: Service) -> bool:
 
 
 def _reread(service: Service, mentions: Sequence[Mention]) -> None:
-    read = still_the_same(service.store, read_mentions(service.classifier, mentions, service.hiding()))
+    read = still_the_same(service.store, read_mentions(service.classifier, mentions, service.listening().hidden))
     keep_what_was_judged(service.store, mentions)
     make_tasks(service, read)
     keep_labels(service.store, read)

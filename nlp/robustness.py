@@ -146,7 +146,8 @@ def _brands_swapped(names: Sequence[str]) -> Callable[[str], str]:
 
 def _brands_hidden(text: str) -> str:
     """As the service reads it where every one of these brands is a topic."""
-    return hiding([[name] for name in dict.fromkeys(BRANDS.findall(text))])(text) if BRANDS.search(text) else text
+    names = dict.fromkeys(BRANDS.findall(text))
+    return hiding([[name] for name in names])(text) if names else text
 
 
 def _without_last_sign(text: str) -> str:

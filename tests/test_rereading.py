@@ -103,7 +103,7 @@ def test_a_damaged_model_file_lets_the_service_start_and_is_told_with_its_file(m
     assert str(tmp_path / "model") in state.fallback_reason
     assert state.model_version == service.classifier.version
     assert service.store.get(ReaderState, "here") == state
-    (mention,) = labelling.read_mentions(service.classifier, [a_mention()], service.hiding())
+    (mention,) = labelling.read_mentions(service.classifier, [a_mention()], service.listening().hidden)
     assert mention.labels is not None
 
 
