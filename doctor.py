@@ -25,6 +25,7 @@ from settings import Settings, SettingsError
 ENOUGH_BYTES = 2 * 1024**3
 LITTLE_BYTES = 200 * 1024**2
 BASIS_GOOD_FOR = timedelta(days=365)
+OF_A_BRAND = ("brand", "competitor")
 
 
 class Check(Frozen):
@@ -203,6 +204,13 @@ def _topics(settings: Settings, store: Store, _: datetime) -> Iterator[Check]:
             yield Check(
                 name=f"主题 {topic.id}", status="error", finding=str(error), mend="改正这个主题的 query 或 exclude"
             )
+    if nameless := [topic.id for topic in settings.topics if topic.kind in OF_A_BRAND and not topic.names]:
+        yield Check(
+            name="主题名称",
+            status="warning",
+            finding=f"{', '.join(nameless)} 没有写 names, 模型读提及时看得到品牌名称, 判断会受名称影响",
+            mend='在 settings.toml 的这些主题里写上品牌的各个名称, 如 names = ["山岚", "岚咖"]',
+        )
     if not topics:
         yield Check(
             name="主题",

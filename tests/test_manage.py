@@ -367,6 +367,18 @@ def test_doctor_names_a_broken_topic_and_how_to_mend_it(run: Run, tmp_path: Path
     assert error["mend"]
 
 
+def test_doctor_names_the_brands_whose_names_the_model_can_see(run: Run, tmp_path: Path) -> None:
+    text = SETTINGS.replace('query = "青屿咖啡"', 'query = "青屿咖啡"\nnames = ["青屿"]').replace(
+        "FEED", "http://127.0.0.1:9/"
+    )
+    (tmp_path / "settings.toml").write_text(text, encoding="utf-8")
+    said = run("doctor", "--json")
+    (warning,) = [check for check in said.document["checks"] if check["name"] == "主题名称"]
+    assert "shanlan" in warning["finding"]
+    assert "qingyu" not in warning["finding"]
+    assert "names" in warning["mend"]
+
+
 def test_doctor_names_a_damaged_store(filled: Run, tmp_path: Path) -> None:
     (tmp_path / "data" / "wensheng.db").write_bytes(b"not a database" * 1000)
     said = filled("doctor", "--json")
