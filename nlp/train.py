@@ -81,7 +81,7 @@ if TYPE_CHECKING:
 
 Weights = dict[str, Tensor]
 
-VERSION = "bert-2026.11.8"
+VERSION = "bert-2026.11.9"
 SEED = 20261126
 N_HELD_OUT = 1500
 """Mentions that no stage sees: figures while training, temperatures and shares come from them."""

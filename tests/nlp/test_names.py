@@ -39,6 +39,11 @@ def test_a_latin_name_inside_another_word_stays() -> None:
     assert hidden("买了vivo手机和x7") == f"买了{STAND_INS[0]}手机和{STAND_INS[0]}"
 
 
+def test_a_latin_name_ends_where_digits_begin_as_in_a_search() -> None:
+    hidden = hiding([["iphone", "x7"]])
+    assert hidden("iphone15比x7pro好, x75没用过") == f"{STAND_INS[0]}15比{STAND_INS[0]}pro好, x75没用过"
+
+
 def test_signs_in_a_name_are_no_pattern() -> None:
     assert hiding([["c.c", "a+"]])("cxc 与 c.c, aa 与 a+") == f"cxc 与 {STAND_INS[0]}, aa 与 {STAND_INS[0]}"
 
