@@ -43,5 +43,6 @@ def hiding(topics: Sequence[Sequence[str]]) -> Callable[[str], str]:
 
 
 def _whole(name: str) -> str:
-    before, behind = (next((kind for kind in _KINDS if re.match(kind, end)), None) for end in (name[0], name[-1]))
-    return f"{f'(?<!{before})' if before else ''}{re.escape(name)}{f'(?!{behind})' if behind else ''}"
+    before = "".join(f"(?<!{kind})" for kind in _KINDS if re.match(kind, name))
+    behind = "".join(f"(?!{kind})" for kind in _KINDS if re.search(f"{kind}$", name))
+    return f"{before}{re.escape(name)}{behind}"
