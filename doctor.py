@@ -25,7 +25,6 @@ from settings import Settings, SettingsError
 ENOUGH_BYTES = 2 * 1024**3
 LITTLE_BYTES = 200 * 1024**2
 BASIS_GOOD_FOR = timedelta(days=365)
-OF_A_BRAND = ("brand", "competitor")
 
 
 class Check(Frozen):
@@ -204,7 +203,7 @@ def _topics(settings: Settings, store: Store, _: datetime) -> Iterator[Check]:
             yield Check(
                 name=f"主题 {topic.id}", status="error", finding=str(error), mend="改正这个主题的 query 或 exclude"
             )
-    if nameless := [topic.id for topic in settings.topics if topic.kind in OF_A_BRAND and not topic.names]:
+    if nameless := [topic.id for topic in topics if topic.enabled and topic.is_of_a_brand and not topic.names]:
         yield Check(
             name="主题名称",
             status="warning",

@@ -177,6 +177,11 @@ class TopicSettings(Section):
     """Taken out of a text before the model reads it; a single character would be part of other words."""
     enabled: bool = True
 
+    @property
+    def is_of_a_brand(self) -> bool:
+        """Of one's own or of another's."""
+        return self.kind in ("brand", "competitor")
+
 
 class SourceSettings(Section):
     id: Id

@@ -236,7 +236,7 @@ def net_sentiment(by_sentiment: Mapping[tuple[str, ...], int]) -> tuple[float | 
 
 def voices(scope: Scope, chosen: Filters, now: datetime) -> list[Voice]:
     """Share of voice among own brands and competitors: mentions of each / mentions of all of them."""
-    known = {key: topic for key, topic in queries.topics(scope).items() if topic.kind in ("brand", "competitor")}
+    known = {key: topic for key, topic in queries.topics(scope).items() if topic.is_of_a_brand}
     if not known:
         return []
     query = chosen.but(topic=None).query(now).model_copy(update={"topics": tuple(known)})

@@ -19,6 +19,7 @@ TEXT_VERSION = 1
 BREAK = "␣"
 
 _EMOJI = "\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
+_LATIN = ("[a-z]", "[0-9]")
 _CHINESE = r"[^\W_a-z0-9]"
 _OTHER = rf"(?:[^\w{_EMOJI}]|_)+"
 _RUN = re.compile(rf"([a-z]+|[0-9]+|[{_EMOJI}])|({_CHINESE}+)|{_OTHER}")
@@ -118,17 +119,15 @@ def _is_chinese(token: str) -> bool:
 @lru_cache(maxsize=100_000)
 def pattern(folded: str) -> re.Pattern[str] | None:
     """Finds the words in folded text just as the index does; None if there is nothing but punctuation."""
-    pieces = []
-    for unit in trimmed(units(folded)):
-        if unit == BREAK:
-            pieces.append(_OTHER)
-        elif re.match("[a-z]", unit):
-            pieces.append(f"(?<![a-z]){unit}(?![a-z])")
-        elif re.match("[0-9]", unit):
-            pieces.append(f"(?<![0-9]){unit}(?![0-9])")
-        else:
-            pieces.append(re.escape(unit))
+    pieces = [_OTHER if unit == BREAK else whole(unit) for unit in trimmed(units(folded))]
     return re.compile("".join(pieces)) if pieces else None
+
+
+def whole(folded: str) -> str:
+    """Pattern of these very characters where they are cut out of no Latin word and no number."""
+    before = "".join(f"(?<!{kind})" for kind in _LATIN if re.match(kind, folded))
+    behind = "".join(f"(?!{kind})" for kind in _LATIN if re.match(kind, folded[-1]))
+    return f"{before}{re.escape(folded)}{behind}"
 
 
 def contains(folded: str, words: str) -> bool:

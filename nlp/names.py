@@ -9,13 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from index.text import fold
+from index.text import fold, whole
 from nlp.clean import for_model
 
 STAND_INS = ("青禾", "沐川", "云杪", "鹿野", "禾木", "岚序")
 """Plain invented names. With 某品牌 or 该品牌 in their place texts were read worse: that is how reports speak."""
-
-_KINDS = ("[a-z]", "[0-9]")
 
 
 def hiding(topics: Sequence[Sequence[str]]) -> Callable[[str], str]:
@@ -29,7 +27,7 @@ def hiding(topics: Sequence[Sequence[str]]) -> Callable[[str], str]:
     topic_of = {name: place for name, place in folded if name}
     if not topic_of:
         return for_model
-    pattern = re.compile("|".join(_whole(name) for name in sorted(topic_of, key=len, reverse=True)))
+    pattern = re.compile("|".join(whole(name) for name in sorted(topic_of, key=len, reverse=True)))
 
     def hidden(text: str) -> str:
         met: dict[int, str] = {}
@@ -40,9 +38,3 @@ def hiding(topics: Sequence[Sequence[str]]) -> Callable[[str], str]:
         return pattern.sub(stand_in, for_model(text))
 
     return hidden
-
-
-def _whole(name: str) -> str:
-    before = "".join(f"(?<!{kind})" for kind in _KINDS if re.match(kind, name))
-    behind = "".join(f"(?!{kind})" for kind in _KINDS if re.search(f"{kind}$", name))
-    return f"{before}{re.escape(name)}{behind}"

@@ -379,6 +379,14 @@ def test_doctor_names_the_brands_whose_names_the_model_can_see(run: Run, tmp_pat
     assert "names" in warning["mend"]
 
 
+def test_doctor_asks_no_names_of_a_topic_that_is_not_listened_to(run: Run, tmp_path: Path) -> None:
+    text = SETTINGS.replace('kind = "brand"', 'kind = "brand"\nenabled = false').replace("FEED", "http://127.0.0.1:9/")
+    (tmp_path / "settings.toml").write_text(text, encoding="utf-8")
+    said = run("doctor", "--json")
+    (warning,) = [check for check in said.document["checks"] if check["name"] == "主题名称"]
+    assert "shanlan" not in warning["finding"]
+
+
 def test_doctor_names_a_damaged_store(filled: Run, tmp_path: Path) -> None:
     (tmp_path / "data" / "wensheng.db").write_bytes(b"not a database" * 1000)
     said = filled("doctor", "--json")
