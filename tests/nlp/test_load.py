@@ -167,6 +167,25 @@ def test_without_torch_a_gpu_is_not_used_and_that_is_said_where_it_was_asked_for
     assert ("没有安装 torch" in (loaded.fallback_reason or "")) == (device == "cuda")
 
 
+@pytest.mark.parametrize(("device", "reads"), [("cuda", "linear-"), ("auto", "bert-tiny")])
+def test_a_torch_whose_cuda_libraries_are_broken_is_not_used_and_that_is_said(
+    shipped: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    device: Literal["auto", "cuda"],
+    reads: str,
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "torch.py").write_text("raise OSError('libcudart.so.13: cannot open shared object file')")
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.syspath_prepend(tmp_path / "broken")
+    monkeypatch.setattr(transformer, "_has_cuda_driver", lambda: True)
+    loaded = load_classifier(settings.model_copy(update={"nlp": NlpSettings(device=device)}))
+    assert loaded.classifier.version.startswith(reads)
+    assert ("CUDA 的库不全 (libcudart.so.13" in (loaded.fallback_reason or "")) == (device == "cuda")
+
+
 def test_a_file_that_may_be_read_again_changes_the_fingerprint(shipped: Path, settings: Settings) -> None:
     file = shipped / "mentions.onnx"
     file.chmod(0o000)
