@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=64)]
 TopicKind = Literal["brand", "product", "competitor", "industry", "crisis"]
+OWN_KINDS: tuple[TopicKind, ...] = ("brand", "product")
 SourceKind = Literal["feed", "page", "appstore", "json", "file"]
 LevelName = Literal["blue", "yellow", "orange", "red"]
 WorkerRole = Literal["crawl", "read", "decide"]

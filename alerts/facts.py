@@ -13,8 +13,8 @@ from alerts.rules import CRISIS_WORDS, MATCH_MAX_AGE, QUIET_DAYS, SUCCESSES, Fac
 from alerts.series import DAY_SLOTS, SLOT_S, WEEK_SLOTS, Series, end_slot, slot_of, slot_of_key, slot_start
 from index.models import Breach, Mention, Outcome, Rule, Run, Sentiment, Source, Topic
 from index.store import Between, Dimension, MentionQuery, Store
+from settings import OWN_KINDS
 
-OWN_KINDS = ("brand", "product")
 FRESH = timedelta(hours=24)
 """The last day is counted anew each time; what is older is kept for an hour, as late mentions are rare there."""
 OVERLAP = timedelta(minutes=10)

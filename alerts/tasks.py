@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 
 from alerts import clock
 from index.models import Customer, Event, Intent, Mention, Priority, Task, TaskState
-from settings import SlaSettings, TaskSettings
+from settings import OWN_KINDS, SlaSettings, TaskSettings
 
 SYSTEM = "system"
-OWN_KINDS = ("brand", "product")
 TITLE_CHARS = 60
 VIP_WORDS = ("vip", "svip", "黑金", "钻石", "铂金", "白金", "金卡")
 ALIVE = (TaskState.OPEN, TaskState.CLAIMED, TaskState.WAITING, TaskState.REPLIED)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from index import query_fields
 from index.models import Mention
 from index.store import QueryError
-from index.text import BREAK, contains, fold, phrase, trimmed, units
+from index.text import BREAK, contains, fold, phrase, prefix_pattern, trimmed, units
 
 MAX_DEPTH = 50
 MAX_DISTANCE = 1000
@@ -291,8 +291,7 @@ def matches(node: Node, folded_text: str, mention: Mention | None) -> bool:
     if isinstance(node, Words):
         return contains(folded_text, node.text)
     if isinstance(node, Prefix):
-        before = "(?<![a-z])" if node.text.isalpha() else "(?<![0-9])"
-        return re.search(before + node.text, folded_text) is not None
+        return prefix_pattern(node.text).search(folded_text) is not None
     if isinstance(node, Near):
         return are_near(node, folded_text)
     return mention is not None and query_fields.holds(node.field, node.value, mention)

@@ -125,9 +125,19 @@ def pattern(folded: str) -> re.Pattern[str] | None:
 
 def whole(folded: str) -> str:
     """Pattern of these very characters where they are cut out of no Latin word and no number."""
-    before = "".join(f"(?<!{kind})" for kind in _LATIN if re.match(kind, folded))
     behind = "".join(f"(?!{kind})" for kind in _LATIN if re.match(kind, folded[-1]))
-    return f"{before}{re.escape(folded)}{behind}"
+    return _begun(folded) + behind
+
+
+@lru_cache(maxsize=100_000)
+def prefix_pattern(folded: str) -> re.Pattern[str]:
+    """Finds where a word or number begins with these characters."""
+    return re.compile(_begun(folded))
+
+
+def _begun(folded: str) -> str:
+    before = "".join(f"(?<!{kind})" for kind in _LATIN if re.match(kind, folded))
+    return before + re.escape(folded)
 
 
 def contains(folded: str, words: str) -> bool:

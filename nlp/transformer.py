@@ -223,19 +223,17 @@ def _cpu_reader(file: Path) -> Reader:
 def _gpu_reader(file: Path, device: str) -> Reader | None:
     """None where no GPU can be used and none was insisted on."""
     try:
-        try:
-            import torch
-        except (OSError, ValueError) as e:  # what torch raises where a library of CUDA is missing or broken
-            raise ImportError(str(e)) from e
+        import torch
 
         if torch.cuda.is_available():
             from nlp.torch_reader import read_network, reader
 
             return reader(read_network(file), "cuda")
         reason = "torch 看不到显卡; 请安装 CUDA 版 torch 与驱动"
-    except ImportError as e:
-        missing = f"没有安装 {e.name}" if e.name else f"CUDA 的库不全 ({e})"
-        reason = f"{missing}; 请安装 CUDA 版 torch, 以及 transformers 和 onnx"
+    except ModuleNotFoundError as e:
+        reason = f"没有安装 {e.name}; 请安装 CUDA 版 torch, 以及 transformers 和 onnx"
+    except (ImportError, OSError, ValueError) as e:  # what torch raises where a library of CUDA is missing or broken
+        reason = f"CUDA 的库不全 ({e}); 请重新安装 CUDA 版 torch"
     except RuntimeError as e:  # what torch raises where the memory of a GPU is full or its driver too old
         reason = f"模型放不到显卡上 ({e}); 请腾出显存或更新驱动"
     if device == "cuda":

@@ -167,6 +167,14 @@ def test_without_torch_a_gpu_is_not_used_and_that_is_said_where_it_was_asked_for
     assert ("没有安装 torch" in (loaded.fallback_reason or "")) == (device == "cuda")
 
 
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "OSError('libcudart.so.13: cannot open shared object file')",
+        "ImportError('libcudart.so.13: cannot open shared object file', name='torch._C')",
+        "ValueError('libcudart.so.13 not found in the system path')",
+    ],
+)
 @pytest.mark.parametrize(("device", "reads"), [("cuda", "linear-"), ("auto", "bert-tiny")])
 def test_a_torch_whose_cuda_libraries_are_broken_is_not_used_and_that_is_said(
     shipped: Path,
@@ -175,9 +183,10 @@ def test_a_torch_whose_cuda_libraries_are_broken_is_not_used_and_that_is_said(
     tmp_path: Path,
     device: Literal["auto", "cuda"],
     reads: str,
+    raised: str,
 ) -> None:
     (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "torch.py").write_text("raise OSError('libcudart.so.13: cannot open shared object file')")
+    (tmp_path / "broken" / "torch.py").write_text(f"raise {raised}")
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.syspath_prepend(tmp_path / "broken")
     monkeypatch.setattr(transformer, "_has_cuda_driver", lambda: True)
